@@ -1,0 +1,147 @@
+"""The configuration of one fine-tuning run: everything that decides its result, and the machine it runs on.
+
+A run is repeated from its file alone: ``python -m trainer.train --config results/runs/ava/moco/seed0/config.yaml``.
+"""
+
+from dataclasses import asdict, dataclass, fields, is_dataclass
+from pathlib import Path
+from typing import get_args, get_origin, get_type_hints
+
+import yaml
+
+from trainer.errors import InputError
+
+
+@dataclass(frozen=True)
+class Model:
+    """The backbone, where its weights come from, and the size of the head."""
+
+    backbone: str  # "r2plus1d_18" or "r2plus1d_18_tclr" (TCLR's own layer4)
+    checkpoint: str | None  # None: random initialisation
+    layout: str  # key names of the checkpoint, see models/checkpoints.py; "auto" finds them
+    classes: int
+    dropout: float
+    bn_eps: float
+
+
+@dataclass(frozen=True)
+class Clip:
+    """How frames become the network's input. Sizes in pixels, frames counted in the archive's rate."""
+
+    frames: int  # frames per clip
+    stride: int  # every stride-th frame
+    crop: int  # side of the training crop and short side at test
+    jitter: tuple[int, int]  # training: short side 1/uniform(1/max, 1/min), rounded
+    test_clips: int  # clips per video (Charades); AVA has one, at its key second
+    test_crops: int  # crops along the long side (Charades); AVA sees the whole width
+    channels: str  # "rgb" or "bgr"
+    mean: float  # of pixels in [0, 1], the same for each channel
+    std: float
+
+
+@dataclass(frozen=True)
+class Data:
+    """The lists that `list_ava` and `list_charades` checked against the frames; the score's files (AVA only)."""
+
+    frames: str  # CSV: where each video's frames are
+    train: str
+    test: str
+    ground_truth: str | None = None
+    excluded: str | None = None
+    label_map: str | None = None
+
+
+@dataclass(frozen=True)
+class Training:
+    """Optimiser and schedule. Epochs are fractional: epoch + iteration / iterations per epoch."""
+
+    batch: int  # clips per step, over all GPUs
+    shares: int  # the batch is split into so many; BatchNorm and the loss's mean see one share (published: one GPU's)
+    epochs: int
+    base_lr: float
+    steps: tuple[float, ...]  # epochs at which a factor begins
+    factors: tuple[float, ...]
+    warmup_epochs: float
+    warmup_start_lr: float
+    weight_decay: float  # not on BatchNorm
+    momentum: float  # Nesterov
+    precise_bn_batches: int  # 0: keep the running averages
+    evaluate_every: int  # epochs between validations
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where it runs. Nothing here changes the published result, and a resumed run may have another machine."""
+
+    device: str  # "cuda" or "cpu"
+    ranks: int  # processes, one per GPU
+    workers: int  # data loading processes per rank
+    threads: int  # CPU threads of a rank
+    precision: str  # "float32", "tf32" or "bfloat16"
+    save_minutes: float  # between resume checkpoints inside an epoch
+
+
+@dataclass(frozen=True)
+class Run:
+    """One row of one table at one seed."""
+
+    dataset: str  # "ava" or "charades"
+    method: str
+    seed: int
+    model: Model
+    clip: Clip
+    data: Data
+    training: Training
+    machine: Machine
+
+
+def load(path) -> Run:
+    """Read a run's YAML file; raise InputError for an unknown, missing or wrongly typed key."""
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; give the config.yaml of a run")
+    try:
+        content = yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        raise InputError(f"{path}: not YAML: {error}") from error
+    return _build(Run, content, f"{path}: ")
+
+
+def dump(run: Run) -> str:
+    """The YAML text that `load` reads back to an equal run."""
+    return yaml.safe_dump(_plain(asdict(run)), sort_keys=False)
+
+
+def _build(kind, content, where):
+    """Build the dataclass ``kind`` from a mapping; ``where`` names the place in messages."""
+    if not isinstance(content, dict):
+        raise InputError(f"{where}must be a mapping, not {content!r}")
+    types = get_type_hints(kind)
+    required = {f.name for f in fields(kind) if f.default is not None}
+    for problem, keys in (("unknown", content.keys() - types.keys()), ("missing", required - content.keys())):
+        if keys:
+            raise InputError(f"{where}{problem} key {', '.join(sorted(map(str, keys)))}; known: {', '.join(types)}")
+    return kind(**{key: _convert(types[key], value, f"{where}{key}: ") for key, value in content.items()})
+
+
+def _convert(kind, value, where):
+    if is_dataclass(kind):
+        return _build(kind, value, where)
+    if get_origin(kind) is tuple:
+        kinds = get_args(kind)
+        if not isinstance(value, (list, tuple)) or (kinds[-1] is not ... and len(value) != len(kinds)):
+            raise InputError(f"{where}must be a list like {kind}, not {value!r}")
+        return tuple(_convert(kinds[0], item, where) for item in value)
+    kinds = get_args(kind) or (kind,)
+    if float in kinds and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+        raise InputError(f"{where}must be {' or '.join(k.__name__ for k in kinds)}, not {value!r}")
+    return value
+
+
+def _plain(value):
+    """Tuples as lists, as YAML has no tuples."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, tuple) else value

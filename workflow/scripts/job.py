@@ -1,0 +1,25 @@
+"""What every script of a rule does at its door: its output goes to the rule's log, its errors are one line."""
+
+import logging
+import os
+import sys
+from contextlib import contextmanager
+
+from trainer.errors import InputError
+
+
+@contextmanager
+def job(snakemake):
+    """Send stdout and stderr, those of child processes included, to the rule's log.
+
+    An ``InputError`` ends the job with its message as the last line of the log, without a traceback.
+    """
+    with open(snakemake.log[0], "w") as log:  # noqa: PTH123
+        os.dup2(log.fileno(), sys.stdout.fileno())
+        os.dup2(log.fileno(), sys.stderr.fileno())
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    try:
+        yield
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        sys.exit(1)
