@@ -1,0 +1,112 @@
+"""Geometry of clips: sizes, crops, flips, and what they do to pixels and boxes.
+
+Frames are (height, width, 3) uint8 arrays, boxes are (n, 4) float arrays x1, y1, x2, y2. A box's far border is the last
+pixel, so it lies in [0, size - 1].
+"""
+
+import math
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+
+# Loader processes are the parallelism; OpenCV's own threads would fight them for the cores, and do not survive a fork.
+cv2.setNumThreads(0)
+
+
+@dataclass(frozen=True)
+class View:
+    """A frame of ``source`` pixels, resized to ``resized``, cut at (top, left) to ``crop``, then perhaps mirrored.
+
+    Sizes are (height, width); ``top`` and ``left`` count pixels of the resized frame.
+    """
+
+    source: tuple[int, int]
+    resized: tuple[int, int]
+    crop: tuple[int, int]
+    top: int = 0
+    left: int = 0
+    flip: bool = False
+
+
+def whole_view(height, width, short):
+    """The whole frame with its short side resized to ``short`` pixels.
+
+    The long side is rounded down, in the order of operations of the published code: 168 x 366 becomes 112 x 243 there,
+    not 112 x 244.
+    """
+    if width < height:
+        resized = (math.floor(height / width * short), short)
+    else:
+        resized = (short, math.floor(width / height * short))
+    return View((height, width), resized, resized)
+
+
+def random_view(rng, height, width, jitter, crop):
+    """The training view: short side 1/uniform(1/max, 1/min), random square crop, mirrored with probability 1/2.
+
+    ``jitter`` is (min, max) of the short side and ``crop`` the side of the crop, in pixels. As in the published code,
+    the last possible offset is never drawn.
+    """
+    low, high = jitter
+    view = whole_view(height, width, round(1 / rng.uniform(1 / high, 1 / low)))
+    top, left = (int(rng.integers(0, size - crop)) if size > crop else 0 for size in view.resized)
+    return replace(view, crop=(crop, crop), top=top, left=left, flip=bool(rng.random() < 0.5))
+
+
+def centre_view(height, width, short):
+    """The central square of the frame with its short side resized to ``short`` pixels."""
+    return crops_along(whole_view(height, width, short), 3)[1]
+
+
+def crops_along(view, crops):
+    """Square crops, as wide as the short side, spread over the long side of ``view`` from its start to its end.
+
+    Three crops start at 0, ceil((long - short) / 2) and long - short.
+    """
+    short, gap = min(view.resized), max(view.resized) - min(view.resized)
+    offsets = [math.ceil(gap * i / (crops - 1)) for i in range(crops)] if crops > 1 else [math.ceil(gap / 2)]
+    along_height = view.resized[0] > view.resized[1]
+    return [
+        replace(view, crop=(short, short), top=offset if along_height else 0, left=0 if along_height else offset)
+        for offset in offsets
+    ]
+
+
+def resize_crop(frame, view, scratch=None):
+    """The pixels of ``view``, bilinear (half-pixel centres, no antialiasing), computed for the crop alone.
+
+    ``frame`` is uint8, and so is the result, bit for bit that of OpenCV resizing the whole frame. With ``scratch``, a
+    float32 array of the frame's shape to work in, the result is float32 and not rounded.
+    OpenCV has no crop in resizing, but given the scale instead of a size it computes a frame's top left corner exactly
+    as it computes it in the whole frame; what lies right of and below the crop is left out.
+    """
+    scale_y, scale_x = (size / whole for size, whole in zip(view.resized, view.source, strict=True))
+    bottom, right = view.top + view.crop[0], view.left + view.crop[1]
+    # two more than the last pixel that the crop's last pixel is blended from
+    corner = frame[: math.ceil(bottom / scale_y) + 2, : math.ceil(right / scale_x) + 2]
+    if scratch is not None:
+        whole, corner = corner, scratch[: corner.shape[0], : corner.shape[1]]
+        np.copyto(corner, whole)
+    if view.resized != view.source:
+        corner = cv2.resize(corner, None, fx=scale_x, fy=scale_y, interpolation=cv2.INTER_LINEAR)
+    pixels = corner[view.top : bottom, view.left : right]
+    return cv2.flip(pixels, 1) if view.flip else pixels
+
+
+def boxes_in_view(boxes, view):
+    """Boxes given as fractions of the frame, in pixels of ``view`` and clipped to it: (n, 4) float64.
+
+    Both axes are scaled by the ratio of the long sides, as published.
+    """
+    height, width = view.source
+    boxes = _clipped(boxes * (width, height, width, height), height, width)
+    boxes *= view.resized[0] / height if width < height else view.resized[1] / width
+    boxes -= (view.left, view.top, view.left, view.top)
+    if view.flip:
+        boxes[:, [0, 2]] = view.crop[1] - 1 - boxes[:, [2, 0]]
+    return _clipped(boxes, *view.crop)
+
+
+def _clipped(boxes, height, width):
+    return boxes.clip(0, (width - 1, height - 1, width - 1, height - 1))
