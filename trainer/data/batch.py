@@ -82,9 +82,7 @@ class ShareSampler:
 
     def __init__(self, clips, batch, shares, seed, *, rank=0, ranks=1):
         if clips < batch:
-            raise InputError(
-                f"the training list holds {clips} clips, less than a batch of {batch}; lower training.batch"
-            )
+            raise InputError(f"{clips} clips to train on do not fill a batch of {batch}; lower training.batch")
         if batch % shares or shares % ranks:
             raise InputError(
                 f"a batch of {batch} clips does not split into {shares} equal shares over {ranks} processes; "

@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 
 from trainer.data.batch import Sample
 from trainer.data.clips import read_clip
-from trainer.data.transforms import crops_along, random_view, whole_view
+from trainer.data.transforms import crops_along, float32_resizer, random_view, whole_view
 from trainer.errors import InputError
 from trainer.frames import FrameArchive
 
@@ -212,7 +212,7 @@ class CharadesClips(Dataset):
             video,
             indices,
             lambda *size: random_view(rng, *size, self.clip.jitter, self.clip.crop),
-            np.float32,
+            float32_resizer,
         )
         name = f"{video} from frame {indices[0]}"
         return Sample(torch.from_numpy(pixels), torch.from_numpy(target)[None], name, row)
@@ -276,7 +276,7 @@ class CharadesTestVideos(Dataset):
         indices = [clip_indices(start, self.clip.frames, self.clip.stride, available) for start in starts]
         distinct, places = np.unique(indices, return_inverse=True)
         pixels, view = read_clip(
-            self.frames, video, distinct, lambda *size: whole_view(*size, self.clip.crop), np.float32
+            self.frames, video, distinct, lambda *size: whole_view(*size, self.clip.crop), float32_resizer
         )
         return VideoViews(
             frames=torch.from_numpy(pixels),

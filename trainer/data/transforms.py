@@ -73,25 +73,54 @@ def crops_along(view, crops):
     ]
 
 
-def resize_crop(frame, view, scratch=None):
-    """The pixels of ``view``, bilinear (half-pixel centres, no antialiasing), computed for the crop alone.
+def uint8_resizer(view):
+    """Return a function from a frame to the pixels of ``view``, rounded: AVA's resizing.
 
-    ``frame`` is uint8, and so is the result, bit for bit that of OpenCV resizing the whole frame. With ``scratch``, a
-    float32 array of the frame's shape to work in, the result is float32 and not rounded.
-    OpenCV has no crop in resizing, but given the scale instead of a size it computes a frame's top left corner exactly
-    as it computes it in the whole frame; what lies right of and below the crop is left out.
+    Bilinear (half-pixel centres, no antialiasing), bit for bit what OpenCV makes of the whole frame. OpenCV resizes no
+    crops, but given the scale instead of the size it makes of a frame's top left corner exactly what it makes of it in
+    the whole frame. So what lies right of and below the crop is left out.
     """
     scale_y, scale_x = (size / whole for size, whole in zip(view.resized, view.source, strict=True))
     bottom, right = view.top + view.crop[0], view.left + view.crop[1]
     # two more than the last pixel that the crop's last pixel is blended from
-    corner = frame[: math.ceil(bottom / scale_y) + 2, : math.ceil(right / scale_x) + 2]
-    if scratch is not None:
-        whole, corner = corner, scratch[: corner.shape[0], : corner.shape[1]]
-        np.copyto(corner, whole)
-    if view.resized != view.source:
-        corner = cv2.resize(corner, None, fx=scale_x, fy=scale_y, interpolation=cv2.INTER_LINEAR)
-    pixels = corner[view.top : bottom, view.left : right]
-    return cv2.flip(pixels, 1) if view.flip else pixels
+    rows, columns = math.ceil(bottom / scale_y) + 2, math.ceil(right / scale_x) + 2
+
+    def resize(frame):
+        if view.resized != view.source:
+            frame = cv2.resize(frame[:rows, :columns], None, fx=scale_x, fy=scale_y, interpolation=cv2.INTER_LINEAR)
+        pixels = frame[view.top : bottom, view.left : right]
+        return cv2.flip(pixels, 1) if view.flip else pixels
+
+    return resize
+
+
+def float32_resizer(view):
+    """Return a function from a frame to the pixels of ``view``, in 0..255 and not rounded: Charades' resizing.
+
+    Bilinear (half-pixel centres, no antialiasing), computed at the crop's pixels alone. The published code normalises
+    first, which changes nothing, as the weights of a pixel sum to 1.
+    """
+    y, x = (_positions(view, axis) for axis in (0, 1))
+    if view.flip:
+        x = x[::-1]
+    top, left = int(y.min()), int(x.min())
+    rows, columns = slice(top, int(y.max()) + 2), slice(left, int(x.max()) + 2)
+    map_y, map_x = (np.ascontiguousarray(p) for p in np.broadcast_arrays((y - top)[:, None], x - left))
+    scratch = np.empty((*view.source, 3), np.float32)[rows, columns]
+
+    def resize(frame):
+        np.copyto(scratch, frame[rows, columns])
+        return cv2.remap(scratch, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+
+    return resize
+
+
+def _positions(view, axis):
+    """Where in the frame the crop's rows (axis 0) or columns (1) lie, in float32 as PyTorch computes it."""
+    start = (view.top, view.left)[axis]
+    scale = np.float32(view.source[axis]) / np.float32(view.resized[axis])
+    centres = np.arange(start, start + view.crop[axis], dtype=np.float32) + np.float32(0.5)
+    return np.maximum(centres * scale - np.float32(0.5), 0)
 
 
 def boxes_in_view(boxes, view):

@@ -1,0 +1,60 @@
+"""Small frames and run settings that the tests of the loader share."""
+
+import gzip
+import json
+from pathlib import Path
+
+import numpy as np
+import simplejpeg
+
+from trainer.config import Clip
+
+DATA = Path(__file__).parent / "data" / "loader"
+
+
+def expected(name):
+    """What the reference implementation made of its inputs: a JSON file beside this one."""
+    path = DATA / name
+    return json.loads(gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes())
+
+
+def formula_frame(height, width, frame=0):
+    """The RGB picture that `expected` views were computed from."""
+    y, x, c = np.ogrid[:height, :width, :3]
+    return ((3 * x + 5 * y + 41 * (2 - c) + x * y // 64 + 7 * frame) % 256).astype(np.uint8)
+
+
+class FramesInMemory:
+    """A stand-in for a FrameArchive: videos of plain JPEGs, each frame another picture."""
+
+    def __init__(self, **videos):
+        """``videos``: name=(frames, height, width)."""
+        self.content = {
+            name: [simplejpeg.encode_jpeg(formula_frame(height, width, i), quality=90) for i in range(frames)]
+            for name, (frames, height, width) in videos.items()
+        }
+        self.videos = list(videos)
+        self.reads = []
+
+    def count(self, video):
+        return len(self.content[video])
+
+    def read(self, video, frame):
+        self.reads.append((video, int(frame)))
+        return self.content[video][frame]
+
+
+def clip_config(**changes):
+    """A small clip: 4 frames, every 2nd, 16 pixels."""
+    settings = {
+        "frames": 4,
+        "stride": 2,
+        "crop": 16,
+        "jitter": (20, 28),
+        "test_clips": 10,
+        "test_crops": 3,
+        "channels": "rgb",
+        "mean": 0.45,
+        "std": 0.225,
+    }
+    return Clip(**{**settings, **changes})
