@@ -138,9 +138,9 @@ def read_list(path, every=1):
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: no such list; the rule list_ava makes it")
-    text = {"video": str, "labels": str}
-    # the exact parser: coordinates must be the floats that Python reads
-    rows = pd.read_csv(path, dtype=text, keep_default_na=False, float_precision="round_trip")
+    # coordinates as text, too: pandas' fast parser may be off by the last bit
+    text = dict.fromkeys(["video", "x1", "y1", "x2", "y2", "labels"], str)
+    rows = pd.read_csv(path, dtype=text, keep_default_na=False)
     if list(rows.columns) != COLUMNS:
         raise InputError(f"{path}: its columns must be {','.join(COLUMNS)}")
     rows = rows[rows.second % every == 0]
@@ -153,7 +153,7 @@ def read_list(path, every=1):
         seconds=rows.second.to_numpy()[begins],
         centres=rows.centre.to_numpy()[begins],
         first=np.append(begins, len(rows)),
-        boxes=rows[["x1", "y1", "x2", "y2"]].to_numpy(float),
+        boxes=rows[["x1", "y1", "x2", "y2"]].to_numpy(str).astype(float),
         targets=action_targets(rows.labels),
     )
 

@@ -18,7 +18,7 @@ def read_clip(frames, video, indices, choose_view, resizer=uint8_resizer):
         if place and index == indices[place - 1]:
             clip[place] = clip[place - 1]
             continue
-        frame = decode(frames.read(video, index))
+        frame = decode(frames.read(video, index), f"frame {index} of video {video}")
         if view is None:
             view = choose_view(*frame.shape[:2])
             resize = resizer(view)
