@@ -6,6 +6,7 @@ boxes; each does any number of the actions 1..80.
 
 import csv
 import math
+import sys
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from functools import partial
@@ -90,9 +91,10 @@ def list_rows(boxes, start, fps):
 
 
 def _checked_corners(texts):
+    """The texts, each of them kept in memory once: there are millions, of a thousand different values."""
     if not all(math.isfinite(float(text)) for text in texts):
         raise ValueError(f"a coordinate of {', '.join(texts)} is no number")
-    return texts
+    return tuple(map(sys.intern, texts))
 
 
 def _action(text):
