@@ -1,0 +1,152 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from torch.nn.functional import binary_cross_entropy, binary_cross_entropy_with_logits
+
+from tests import formulas
+from tests.models.test_heads import CLIP, EXPECTED, assert_close, described, load_formula_weights, settings
+from tests.small_run import small_run, training
+from trainer.models.network import build_model
+from trainer.optimiser import build_optimiser, set_learning_rate
+
+DECAY = {"ava": 1e-7, "charades": 1e-4}
+
+
+@pytest.mark.parametrize(("dataset", "classes"), [("ava", 80), ("charades", 157)])
+def test_two_published_steps(dataset, classes):
+    expected = json.loads((EXPECTED / f"{dataset}.json").read_text())["two_training_steps"]
+    model = build_model(settings(classes), dataset, CLIP).double()
+    load_formula_weights(model)
+    model.head.dropout.p = 0
+    optimiser = build_optimiser(model, training(weight_decay=DECAY[dataset]))
+    set_learning_rate(optimiser, 0.05)
+    clips = formulas.clips(expected["input_shape"])
+    boxes = torch.tensor(expected["boxes"]).double() if dataset == "ava" else None
+    for factor, loss_expected in zip((1, 1.5), expected["losses"], strict=True):
+        logits = model(factor * clips, boxes)
+        targets = formulas.labels(*logits.shape)
+        loss = binary_cross_entropy_with_logits(logits, targets)
+        if dataset == "ava":
+            # The published loss is of probabilities: the same number, but where a probability rounds to 0 or 1 it has
+            # no gradient, and these weights make such. Ours has, so the steps are taken with the published one here.
+            published = binary_cross_entropy(logits.sigmoid(), targets)
+            torch.testing.assert_close(loss, published, rtol=1e-4, atol=0)
+            loss = published
+        assert loss.item() == pytest.approx(loss_expected, rel=1e-4)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    state = {name.removeprefix("backbone.").removeprefix("head."): t for name, t in model.state_dict().items()}
+    for name, after in expected["after"].items():
+        numbers = [after["mean"], after["std"], after["absmax"], *after["values_at_floor(i*numel/8)"]]
+        assert_close(described(state[name], 8), numbers)
+
+
+def train(path, *options, **kwargs):
+    """Run the trainer as a user does; returns the finished process."""
+    command = [sys.executable, "-m", "trainer.train", "--config", str(path), *options]
+    return subprocess.run(command, capture_output=True, text=True, check=False, **kwargs)
+
+
+def weights(path):
+    return torch.load(path.parent / "model.pth", weights_only=True)
+
+
+def assert_same_weights(one, other):
+    assert all(torch.equal(tensor, other[name]) for name, tensor in one.items())
+
+
+@pytest.fixture(scope="module", params=["ava", "charades"])
+def finished(request, tmp_path_factory):
+    """A small run of each dataset, trained without a stop."""
+    precise = {"precise_bn_batches": 2} if request.param == "charades" else {}
+    path = small_run(tmp_path_factory.mktemp(request.param), request.param, **precise)
+    done = train(path)
+    assert done.returncode == 0, done.stderr
+    return path, request.param, precise
+
+
+def test_outputs(finished):
+    path, dataset, _ = finished
+    history = pd.read_csv(path.parent / "history.csv")
+    steps = 3 if dataset == "ava" else 1  # 12 key frames or 6 videos in batches of 4
+    assert list(history.epoch) == [1, 2, 3]
+    assert list(history.step) == [steps, 2 * steps, 3 * steps]
+    assert history.loss.notna().all()
+    assert list(history["mAP"].notna()) == [False, True, True]
+    summary = json.loads((path.parent / "summary.json").read_text())
+    assert summary["videos_trained"] == 6
+    assert summary["parameters"] == sum(
+        t.numel() for n, t in weights(path).items() if "running" not in n and "num" not in n
+    )
+    assert list((path.parent / "tensorboard").iterdir())
+    assert not (path.parent / "resume.pth").exists()
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_stopped_run_ends_with_the_same_weights(finished, tmp_path, how):
+    path, dataset, precise = finished
+    again = small_run(tmp_path, dataset, machine={"save_minutes": 1e-6, "workers": 1}, **precise)
+    stopped = subprocess.Popen([sys.executable, "-m", "trainer.train", "--config", again], start_new_session=True)
+    while not (tmp_path / "resume.pth").exists():
+        assert stopped.poll() is None
+        time.sleep(0.001)
+    os.killpg(stopped.pid, how)
+    assert stopped.wait(60) == (-signal.SIGKILL if how == signal.SIGKILL else 128 + signal.SIGTERM)
+    assert not (tmp_path / "model.pth").exists()
+    resumed = train(again)
+    assert resumed.returncode == 0, resumed.stderr
+    assert "going on after epoch" in resumed.stderr
+    assert_same_weights(weights(path), weights(again))
+    numbers = ["epoch", "step", "rate", "loss", "mAP"]
+    assert pd.read_csv(path.parent / "history.csv")[numbers].equals(pd.read_csv(tmp_path / "history.csv")[numbers])
+
+
+def test_two_ranks_train_as_one(finished, tmp_path):
+    path, dataset, precise = finished
+    both = small_run(tmp_path, dataset, **precise)
+    done = train(both, "--gpus", "2")
+    assert done.returncode == 0, done.stderr
+    for name, tensor in weights(both).items():
+        torch.testing.assert_close(tensor, weights(path)[name], rtol=1e-3, atol=1e-4, msg=name)
+    one, two = (pd.read_csv(folder / "history.csv") for folder in (path.parent, tmp_path))
+    assert one.loss.to_numpy() == pytest.approx(two.loss.to_numpy(), rel=1e-4)
+
+
+def test_other_settings_start_anew(tmp_path):
+    path = small_run(tmp_path, "charades", epochs=1)
+    (tmp_path / "resume.pth").write_bytes(b"")
+    torch.save({"identity": "another run"}, tmp_path / "resume.pth")
+    done = train(path)
+    assert done.returncode == 0, done.stderr
+    assert "of a run with other settings" in done.stderr
+
+
+def test_loss_that_is_no_number_stops_the_run(tmp_path):
+    path = small_run(tmp_path, "charades", base_lr=1e30, warmup_start_lr=1e30)
+    done = train(path)
+    assert done.returncode == 1
+    message = done.stderr.splitlines()[-1]
+    assert message.startswith("error: the loss is nan at epoch")
+    assert "rate 1e+30" in message
+    assert "video" in message
+    assert not (tmp_path / "model.pth").exists()
+
+
+def test_wrong_checkpoint_fails_before_data_is_read(tmp_path):
+    checkpoint = tmp_path / "half.pth"
+    torch.save({"stem.0.weight": torch.zeros(45, 3, 1, 7, 7)}, checkpoint)
+    path = small_run(tmp_path, "charades", checkpoint=str(checkpoint))
+    Path(tmp_path / "list.csv").unlink()
+    done = train(path)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("error:")
+    assert "half.pth" in done.stderr

@@ -1,0 +1,51 @@
+"""The command line that train and evaluate share: read a run, get its GPUs, start its processes."""
+
+import argparse
+import logging
+import sys
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+
+from trainer import config, gpus
+from trainer.errors import told_plainly
+from trainer.launch import is_rank, run_ranks
+
+
+def parse(about, *actions):
+    """Read ``[action] --config FILE [--gpus N]``; returns (action or None, run, folder of the config).
+
+    An unreadable config ends the process with its message.
+    """
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    if actions:
+        parser.add_argument("action", choices=actions)
+    parser.add_argument("--config", required=True, type=Path, help="config.yaml of a run; results go beside it")
+    parser.add_argument("--gpus", type=int, default=0, help="processes to use, one per GPU (default: machine: ranks)")
+    arguments = parser.parse_args()
+    with told_plainly():
+        run = config.load(arguments.config)
+    if arguments.gpus:
+        run = replace(run, machine=replace(run.machine, ranks=arguments.gpus))
+    return getattr(arguments, "action", None), run, arguments.config.parent
+
+
+def on_gpus(module, work, run, folder):
+    """Call ``work(run, folder, world)`` in every process of the run, on GPUs that are this job's alone.
+
+    ``module`` is what this process runs; with several ranks it is started again, once for each.
+    """
+    from trainer.world import join
+
+    with told_plainly():
+        if is_rank():
+            with join(run.machine) as world:
+                work(run, folder, world)
+            return
+        with gpus.lease(run.machine.ranks) if run.machine.device == "cuda" else nullcontext():
+            if run.machine.ranks > 1:
+                run_ranks(run.machine.ranks, ["-m", module, *sys.argv[1:]])
+            else:
+                with join(run.machine) as world:
+                    work(run, folder, world)

@@ -1,0 +1,23 @@
+"""What a network costs: parameters and floating-point operations, by fvcore."""
+
+import logging
+
+import torch
+from fvcore.nn import FlopCountAnalysis
+
+from trainer import config
+from trainer.models.network import Network
+
+
+def cost(model: Network, clip: config.Clip) -> dict:
+    """Parameters, and GFLOPs of the backbone for one clip of the training size (a multiply-add counts once, as usual).
+
+    The heads, below a thousandth of it, are left out: fvcore cannot trace RoIAlign.
+    """
+    logging.getLogger("fvcore").setLevel(logging.ERROR)  # it warns of every operation that costs nothing
+    parameter = next(model.parameters())
+    pixels = torch.zeros(1, 3, clip.frames, clip.crop, clip.crop, device=parameter.device)
+    training = model.training
+    flops = FlopCountAnalysis(model.backbone.eval(), pixels).total()
+    model.train(training)
+    return {"parameters": sum(p.numel() for p in model.parameters()), "gflops": flops / 1e9}

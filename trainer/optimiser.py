@@ -1,0 +1,46 @@
+"""SGD and its rate, as published: Nesterov momentum, no weight decay on BatchNorm, a rate set before every step."""
+
+import numpy as np
+import torch
+from torch import nn
+
+from trainer.config import Training
+
+
+def learning_rate(training: Training, epoch: float) -> float:
+    """The rate at a fractional epoch (epoch index + iteration / iterations per epoch).
+
+    ``base_lr`` times the factor of the last step not after ``epoch``; in the warm-up, linear from ``warmup_start_lr``
+    to the scheduled rate at its end (SlowFast's policy "steps_with_relative_lrs").
+    """
+
+    def scheduled(at):
+        step = int(np.searchsorted(training.steps, at, side="right")) - 1
+        return training.base_lr * training.factors[step]
+
+    if epoch >= training.warmup_epochs:
+        return scheduled(epoch)
+    progress = epoch / training.warmup_epochs
+    return training.warmup_start_lr + progress * (scheduled(training.warmup_epochs) - training.warmup_start_lr)
+
+
+def build_optimiser(model: nn.Module, training: Training) -> torch.optim.SGD:
+    """SGD with the published weight decay groups: BatchNorm's parameters have none, all others do, biases included."""
+    norms = [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    undecayed = [parameter for norm in norms for parameter in norm.parameters()]
+    ids = {id(parameter) for parameter in undecayed}
+    decayed = [parameter for parameter in model.parameters() if id(parameter) not in ids]
+    return torch.optim.SGD(
+        [
+            {"params": undecayed, "weight_decay": 0.0},
+            {"params": decayed, "weight_decay": training.weight_decay},
+        ],
+        lr=training.warmup_start_lr,
+        momentum=training.momentum,
+        nesterov=training.momentum > 0,
+    )
+
+
+def set_learning_rate(optimiser, rate: float):
+    for group in optimiser.param_groups:
+        group["lr"] = rate

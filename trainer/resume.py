@@ -1,0 +1,91 @@
+"""Resume checkpoints: a run that was stopped at any moment goes on from its last whole one."""
+
+import logging
+import signal
+import sys
+import time
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+import torch
+
+from trainer import config
+from trainer.files import whole_file
+
+log = logging.getLogger("trainer")
+
+
+@dataclass
+class Progress:
+    """How far a run is, and what its history will say of the epoch under way."""
+
+    epoch: int = 0  # finished epochs
+    iteration: int = 0  # finished iterations of the next
+    loss: float = 0.0  # their sum
+    seconds: float = 0.0  # they took
+    history: list[dict] = field(default_factory=list)  # a row per finished epoch
+
+    def finish_epoch(self, row):
+        self.history.append(row)
+        self.epoch, self.iteration, self.loss, self.seconds = self.epoch + 1, 0, 0.0, 0.0
+
+
+class Pause:
+    """Called between steps: saves every so many minutes, and saves and ends the process once SIGTERM came.
+
+    A cluster sends SIGTERM before it kills a job at its time limit or takes its node away. Only the rank that ``leads``
+    listens to it: another that ended first would leave it waiting in the middle of a step. The launcher ends those.
+    """
+
+    def __init__(self, minutes, save, leads):
+        self.seconds, self.save = 60 * minutes, save
+        self.saved = time.monotonic()
+        self.asked = False
+        signal.signal(signal.SIGTERM, self._ask if leads else signal.SIG_IGN)
+
+    def _ask(self, *_):
+        self.asked = True
+
+    def __call__(self):
+        if self.asked:
+            self.save()
+            log.info("asked to stop: saved; the run goes on from here when it is started again")
+            sys.exit(128 + signal.SIGTERM)
+        if time.monotonic() - self.saved > self.seconds:
+            self.save()
+            self.saved = time.monotonic()
+
+
+def identity(run: config.Run) -> str:
+    """The text of everything that decides the result: the run without the machine that happens to do it."""
+    neutral = replace(run.machine, device="", ranks=0, workers=0, threads=0, save_minutes=0)
+    return config.dump(replace(run, machine=neutral))
+
+
+def save(path, run, model, optimiser, progress: Progress):
+    """Write a resume checkpoint, whole or not at all."""
+    with whole_file(path) as partial:
+        torch.save(
+            {
+                "identity": identity(run),
+                "progress": asdict(progress),
+                "model": model.state_dict(),
+                "optimiser": optimiser.state_dict(),
+            },
+            partial,
+        )
+
+
+def load(path, run, model, optimiser, device) -> Progress:
+    """Restore model and optimiser from ``path``; a fresh Progress if there is no such file, or it is another run's."""
+    if not Path(path).exists():
+        return Progress()
+    saved = torch.load(path, map_location=device, weights_only=True)
+    if saved["identity"] != identity(run):
+        log.info("%s is of a run with other settings: starting from the beginning", path)
+        return Progress()
+    model.load_state_dict(saved["model"])
+    optimiser.load_state_dict(saved["optimiser"])
+    progress = Progress(**saved["progress"])
+    log.info("going on after epoch %d and %d steps", progress.epoch, progress.iteration)
+    return progress

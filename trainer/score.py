@@ -1,0 +1,78 @@
+"""From predictions to mAP and average precision per class. Needs no GPU and no PyTorch."""
+
+import json
+import logging
+
+import numpy as np
+
+from trainer.errors import InputError
+from trainer.files import whole_file
+from trainer.metrics import ava, ava_files, charades
+
+log = logging.getLogger("trainer")
+
+
+def score(run, folder):
+    """Write metrics.json and per_class.csv of ``folder``'s predictions; for AVA detections.csv.gz, too."""
+    for name in ("predictions.npz", "summary.json"):
+        if not (folder / name).is_file():
+            raise InputError(f"{folder / name}: no such file; train and predict first, see python -m trainer.evaluate")
+    with np.load(folder / "predictions.npz") as arrays:
+        predictions = dict(arrays)
+    rows, metrics = score_test(run, predictions)
+    metrics = {
+        "dataset": run.dataset,
+        "method": run.method,
+        "seed": run.seed,
+        **metrics,
+        **json.loads((folder / "summary.json").read_text()),
+        "videos_tested": len(np.unique(predictions["video"])),
+    }
+    if run.dataset == "ava":
+        with whole_file(folder / "detections.csv.gz") as partial:
+            ava_files.write_detections(partial, detections_of(run, predictions))
+    with whole_file(folder / "per_class.csv") as partial:
+        rows.to_csv(partial, index=False)
+    with whole_file(folder / "metrics.json") as partial:
+        partial.write_text(json.dumps(metrics, indent=2) + "\n")
+    log.info("mAP %.4f", metrics["mAP"])
+
+
+def score_test(run, predictions):
+    """Average precision of each class, as a DataFrame, and the metrics that are made of it."""
+    if run.dataset == "charades":
+        rows = charades.per_class(predictions["score"], predictions["target"])
+        return rows, {"mAP": rows["ap"].mean()}
+    rows = score_boxes(run, predictions)
+    official = score_boxes(run, predictions, protocol="official")
+    rows["official_ap"] = official["ap"]
+    return rows, {"mAP": rows["ap"].mean(), "official_mAP": official["ap"].mean()}
+
+
+def score_validation(run, predictions):
+    """mAP of what training is watched by."""
+    if run.dataset == "charades":
+        return charades.per_class(predictions["score"], predictions["target"])["ap"].mean()
+    return score_boxes(run, predictions, only=ava_files.every_fourth_second)["ap"].mean()
+
+
+def score_boxes(run, predictions, protocol="published", only=lambda ground_truth: ground_truth):
+    """Frame-mAP's average precision per class, against ``only`` a part of the ground truth if asked for."""
+    return ava.frame_map(
+        only(ava_files.read_ground_truth(run.data.ground_truth)),
+        detections_of(run, predictions),
+        ava_files.read_label_map(run.data.label_map),
+        ava_files.read_exclusions(run.data.excluded),
+        protocol,
+    )
+
+
+def detections_of(run, predictions):
+    """AVA predictions as detections of the evaluated classes."""
+    return ava_files.to_detections(
+        predictions["box"],
+        predictions["score"],
+        predictions["video"],
+        predictions["second"],
+        ava_files.read_label_map(run.data.label_map),
+    )

@@ -1,0 +1,234 @@
+# Reads and validates the tables, names paths, and answers what rules ask about their inputs. No rule lives here.
+
+import os
+from pathlib import Path
+
+import pandas as pd
+from snakemake.exceptions import WorkflowError
+from snakemake.utils import validate
+
+# Scripts import the trainer's pure parts, in cluster jobs too, which parse this file again.
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [os.getcwd(), os.environ.get("PYTHONPATH")]))
+
+
+def read_table(path, schema):
+    """A tab-separated table as text, checked row by row."""
+    if not Path(path).is_file():
+        raise WorkflowError(f"{path}: no such file; the config names it as a table")
+    table = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False, comment="#")
+    validate(table, schema)
+    return table
+
+
+validate(config, "../schemas/config.schema.yaml")
+METHODS = read_table(config["methods_table"], "../schemas/methods.schema.yaml").set_index("method", drop=False)
+SOURCES = read_table(config["sources_table"], "../schemas/sources.schema.yaml")
+HAVE = config["have"]
+AVA = config["ava"]
+
+if unknown := [method for method in config["methods"] if method not in METHODS.index]:
+    raise WorkflowError(
+        f"config: methods: {', '.join(unknown)}: no such row in {config['methods_table']}; "
+        f"known: {', '.join(METHODS.index)}"
+    )
+
+
+# --- AVA's films -----------------------------------------------------------------------------------------------------
+
+
+def read_films():
+    """Film file names by video (the YouTube id, the name's stem), without those the config leaves out."""
+    films = AVA["films"]
+    if isinstance(films, str):
+        films = Path(films).read_text().split()
+    by_video = {Path(film).stem: film for film in films}
+    if unknown := set(AVA["leave_out"]) - set(films) - set(by_video):
+        raise WorkflowError(f"config: ava: leave_out: {', '.join(sorted(unknown))}: not among the films")
+    return {video: film for video, film in by_video.items() if not {video, film} & set(AVA["leave_out"])}
+
+
+FILMS = read_films()
+
+# Settings that change a file are part of its path, so that one data folder serves several experiments.
+WINDOW = f"{AVA['start']}-{AVA['stop']}"
+FRAMES = f"{WINDOW}_{AVA['fps']}fps_q{AVA['quality']}" + (f"_short{AVA['short_side']}" if AVA["short_side"] else "")
+FILMS_FOLDER = HAVE["ava_films"] or f"{config['data']}/ava/films"
+CUTS_FOLDER = HAVE["ava_cuts"] or f"{config['data']}/ava/cuts_{WINDOW}"
+FRAMES_FOLDER = f"{config['data']}/ava/frames_{FRAMES}"
+ANNOTATIONS_FOLDER = HAVE["ava_annotations"] or f"{config['data']}/ava/annotations"
+CHARADES_TAR = HAVE["charades_tar"] or f"{config['data']}/downloads/charades/Charades_v1_rgb.tar"
+CHARADES_LISTS = HAVE["charades_lists"] or f"{config['data']}/downloads/charades"
+
+ANNOTATIONS = {
+    "ground_truth_train": "ava_train_v2.2.csv",
+    "ground_truth": "ava_val_v2.2.csv",
+    "excluded": "ava_val_excluded_timestamps_v2.2.csv",
+    "label_map": "ava_action_list_v2.2_for_activitynet_2019.pbtxt",
+    "boxes_train": "person_box_67091280_iou90/ava_detection_train_boxes_and_labels_include_negative_v2.2.csv",
+    "boxes_val": "person_box_67091280_iou90/ava_detection_val_boxes_and_labels.csv",
+}
+
+
+def get_film(wildcards):
+    """The film of a video; its ending is upstream's choice."""
+    if wildcards.video not in FILMS:
+        raise WorkflowError(f"{wildcards.video}: not a video of config: ava: films")
+    return f"{FILMS_FOLDER}/{FILMS[wildcards.video]}"
+
+
+def get_ava_frames(wildcards):
+    """Where AVA's frames are: archives and their indices, or a user's folder of loose frames."""
+    if HAVE["ava_frames"]:
+        return {"folder": HAVE["ava_frames"], "videos": expand("<lists>/ava_folder.csv")}
+    return {
+        "archives": expand(f"{FRAMES_FOLDER}/{{video}}.tar", video=FILMS),
+        "indices": expand(f"{FRAMES_FOLDER}/{{video}}.npy", video=FILMS),
+    }
+
+
+def get_charades_frames(wildcards):
+    """Where Charades' frames are: its own tar and index, or a user's folder of loose frames."""
+    if HAVE["charades_frames"]:
+        return {"folder": HAVE["charades_frames"], "videos": expand("<lists>/charades_folder.csv")}
+    return {
+        "archive": CHARADES_TAR,
+        "index": expand("<data>/charades/index.npy"),
+        "videos": expand("<data>/charades/videos.csv"),
+    }
+
+
+def get_folder(wildcards):
+    return HAVE[f"{wildcards.dataset}_frames"]
+
+
+def get_separator(wildcards):
+    """What stands between video and number in a frame's file name."""
+    return {"ava": "_", "charades": "-"}[wildcards.dataset]
+
+
+# --- Remote files ----------------------------------------------------------------------------------------------------
+
+
+def source_of(column, value):
+    """The rows of the sources table for one file, in the order in which they are tried."""
+    rows = SOURCES[SOURCES[column] == value]
+    if rows.empty:
+        raise WorkflowError(f"{config['sources_table']}: no row with {column} {value}")
+    return rows
+
+
+def get_film_urls(wildcards):
+    return [
+        url.format(film=wildcards.film, video=Path(wildcards.film).stem) for url in source_of("source", "ava_films").url
+    ]
+
+
+def get_urls(wildcards):
+    return list(source_of("file", wildcards.file).url)
+
+
+def get_bytes(wildcards):
+    size = source_of("file", wildcards.file).bytes.iloc[0]
+    return int(size) if size else None
+
+
+def get_sha256(wildcards):
+    return source_of("file", wildcards.file).sha256.iloc[0] or None
+
+
+def local(urls):
+    """Those URLs that are files of this machine: a job that fetches one has it as an input."""
+    return [url for url in urls if "://" not in url]
+
+
+def get_local_film(wildcards):
+    return local(get_film_urls(wildcards))
+
+
+def get_local_file(wildcards):
+    return local(get_urls(wildcards))
+
+
+# --- Checkpoints -----------------------------------------------------------------------------------------------------
+
+PUBLISHED_CHECKPOINTS = list(METHODS[METHODS.source == "checkpoints"].checkpoint)
+
+
+def find_checkpoint(name):
+    """The file of that name in the user's folder, at any depth: published copies differ in folder names."""
+    found = sorted(Path(HAVE["checkpoints"]).rglob(name))
+    if len(found) != 1:
+        raise WorkflowError(
+            f"config: have: checkpoints: {HAVE['checkpoints']} holds {len(found)} files named {name}; one is needed"
+        )
+    return str(found[0])
+
+
+def checkpoint_of(method):
+    """The path of a method's checkpoint, or None: a row without a source names the user's own file."""
+    row = METHODS.loc[method]
+    if not row.source:
+        return row.checkpoint or None
+    if HAVE["checkpoints"]:
+        return find_checkpoint(row.checkpoint)
+    if row.source == "checkpoints":
+        return f"{config['data']}/checkpoints/{row.checkpoint}"
+    return f"{config['data']}/downloads/{source_of('source', row.source).file.iloc[0]}"
+
+
+def get_checkpoint(wildcards):
+    if wildcards.method not in METHODS.index:
+        raise WorkflowError(f"{wildcards.method}: no such method in {config['methods_table']}")
+    return checkpoint_of(wildcards.method) or []
+
+
+# --- Runs ------------------------------------------------------------------------------------------------------------
+
+
+def get_run(wildcards):
+    """Everything that decides a run, in the shape of trainer.config.Run."""
+    row, dataset = METHODS.loc[wildcards.method], config[wildcards.dataset]
+    lists = f"{config['results']}/lists/{wildcards.dataset}"
+    data = {"frames": f"{lists}_frames.csv", "train": f"{lists}_train.csv", "test": f"{lists}_val.csv"}
+    if wildcards.dataset == "ava":
+        data |= {key: f"{ANNOTATIONS_FOLDER}/{ANNOTATIONS[key]}" for key in ("ground_truth", "excluded", "label_map")}
+    return {
+        "dataset": wildcards.dataset,
+        "method": wildcards.method,
+        "seed": int(wildcards.seed),
+        "model": {
+            "backbone": row.backbone,
+            "checkpoint": checkpoint_of(wildcards.method),
+            "layout": row.layout,
+            "classes": dataset["classes"],
+            "dropout": config["dropout"],
+            "bn_eps": float(row.bn_eps),
+        },
+        "clip": dataset["clip"] | {"channels": row.channels, "mean": float(row["mean"]), "std": float(row["std"])},
+        "data": data,
+        "training": dataset["training"],
+        "machine": config["machine"] | {"ranks": get_gpus(wildcards) or 1},
+    }
+
+
+def get_lists(wildcards):
+    """The checked lists of a dataset: what to read and what it shows."""
+    return expand("<lists>/{dataset}_{part}.csv", dataset=wildcards.dataset, part=["frames", "train", "val"])
+
+
+def get_gpus(wildcards):
+    return config[wildcards.dataset]["gpu"] if config["machine"]["device"] == "cuda" else 0
+
+
+def get_runtime(wildcards):
+    return config[wildcards.dataset]["runtime"]
+
+
+def get_runs(wildcards):
+    """The scores of all runs of a dataset's table."""
+    return expand(
+        "<results>/runs/{dataset}/{method}/seed{seed}/metrics.json",
+        dataset=wildcards.dataset,
+        method=config["methods"],
+        seed=config[wildcards.dataset]["seeds"],
+    )

@@ -1,0 +1,21 @@
+# Films to their annotated quarter of an hour.
+
+
+rule cut_film:
+    """Copy the packets of the annotated window, without decoding them."""
+    input:
+        film=get_film,
+    output:
+        cut=f"{config['data']}/ava/cuts_{WINDOW}/{{video}}.mkv",
+    log:
+        "<logs>/cut_film/{video}.log",
+    benchmark:
+        "<benchmarks>/cut_film/{video}.tsv"
+    conda:
+        "../../envs/media.yaml"
+    params:
+        start=AVA["start"],
+        stop=AVA["stop"],
+        ffmpeg=config["ffmpeg"],
+    script:
+        "../scripts/cut_film.py"

@@ -1,0 +1,45 @@
+# Scores of every example (GPU), then the metric (CPU): mending a metric costs no GPU.
+
+
+rule predict:
+    """Run the fine-tuned network over the test set, with all views."""
+    input:
+        config="<run>/config.yaml",
+        model="<run>/model.pth",
+        lists=get_lists,
+    output:
+        predictions="<run>/predictions.npz",
+    log:
+        "<logs>/predict/{dataset}/{method}/seed{seed}.log",
+    benchmark:
+        "<benchmarks>/predict/{dataset}/{method}/seed{seed}.tsv"
+    retries: 1
+    conda:
+        "../../envs/trainer.yaml"
+    threads: max(1, config["machine"]["threads"])
+    resources:
+        gpu=get_gpus,
+        mem_mb=32000,
+        runtime=240,
+    shell:
+        "python -m trainer.evaluate predict --config {input.config} --gpus {resources.gpu} > {log} 2>&1"
+
+
+rule score:
+    """mAP and average precision per class, of predictions."""
+    input:
+        config="<run>/config.yaml",
+        predictions="<run>/predictions.npz",
+        lists=get_lists,
+    output:
+        metrics="<run>/metrics.json",
+        per_class="<run>/per_class.csv",
+    log:
+        "<logs>/score/{dataset}/{method}/seed{seed}.log",
+    conda:
+        "../../envs/trainer.yaml"
+    resources:
+        mem_mb=8000,
+        runtime=30,
+    shell:
+        "python -m trainer.evaluate score --config {input.config} > {log} 2>&1"

@@ -1,0 +1,42 @@
+# One GPU job per dataset, method and seed.
+
+
+rule run_config:
+    """Write down everything that decides a run; the trainer needs no more than this file."""
+    output:
+        "<run>/config.yaml",
+    log:
+        "<logs>/run_config/{dataset}/{method}/seed{seed}.log",
+    localrule: True
+    conda:
+        "../../envs/trainer.yaml"
+    params:
+        run=get_run,
+    script:
+        "../scripts/run_config.py"
+
+
+rule finetune:
+    """Fine-tune a method's checkpoint on a dataset. A job that was stopped goes on from its last resume checkpoint."""
+    input:
+        config="<run>/config.yaml",
+        checkpoint=get_checkpoint,
+        lists=get_lists,
+    output:
+        model="<run>/model.pth",
+        history="<run>/history.csv",
+        summary="<run>/summary.json",
+    log:
+        "<logs>/finetune/{dataset}/{method}/seed{seed}.log",
+    benchmark:
+        "<benchmarks>/finetune/{dataset}/{method}/seed{seed}.tsv"
+    retries: 3
+    conda:
+        "../../envs/trainer.yaml"
+    threads: max(1, config["machine"]["threads"])
+    resources:
+        gpu=get_gpus,
+        mem_mb=32000,
+        runtime=get_runtime,
+    shell:
+        "python -m trainer.train --config {input.config} --gpus {resources.gpu} > {log} 2>&1"
