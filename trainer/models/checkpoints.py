@@ -122,7 +122,7 @@ class Fit:
 
     place: Layout
     keys: dict[str, str]  # backbone's name: file's
-    absent_counters: list[str]
+    absent_counters: set[str]
     missing: list[str]
     misfits: list[str]  # one phrase each
     strange: list[str]  # keys under the prefix that no tensor of a backbone has
@@ -238,31 +238,33 @@ def _rename(name, scheme):
 
 
 def _fit(tensors, place, expected):
-    under = [key for key in tensors if key.startswith(place.prefix)]
-    named = {_rename(key.removeprefix(place.prefix), place.scheme): key for key in under}
+    named, misfits = {}, []
+    for key in tensors:
+        if key.startswith(place.prefix):
+            name = _rename(key.removeprefix(place.prefix), place.scheme)
+            if name in named:
+                misfits.append(f"{key} is {name} as {named[name]} is")
+            named[name] = key
     keys = {name: named[name] for name in expected if name in named}
-    missing = [name for name in expected if name not in named]
-    counters = [name for name in expected if name.endswith(".num_batches_tracked")]
-    absent_counters = counters if not named.keys() & set(counters) else []
-    return Fit(
-        place,
-        keys,
-        absent_counters,
-        [name for name in missing if name not in absent_counters],
-        [f"{key} {problem}" for name, key in keys.items() if (problem := _misfit(tensors[key], expected[name]))],
-        [key for name, key in named.items() if name not in expected],
-    )
+    misfits += [f"{key} {words}" for name, key in keys.items() if (words := _misfit(tensors[key], expected[name]))]
+    counters = {name for name in expected if name.endswith(".num_batches_tracked")}
+    absent_counters = set() if counters & named.keys() else counters
+    missing = [name for name in expected if name not in named and name not in absent_counters]
+    strange = [key for name, key in named.items() if name not in expected]
+    return Fit(place, keys, absent_counters, missing, misfits, strange)
 
 
 def _misfit(tensor, expected):
     """What is wrong with a tensor, or None."""
     if tensor.shape != expected.shape:
         return f"is {list(tensor.shape)}, expected {list(expected.shape)}"
-    if tensor.is_floating_point() != expected.is_floating_point():
+    if tensor.is_meta or tensor.is_quantized or tensor.layout != torch.strided:
+        return "is not a plain tensor"
+    if not expected.is_floating_point():  # a counter, in whatever type
+        return None
+    if not tensor.is_floating_point():
         return f"holds {tensor.dtype}, expected {expected.dtype}"
-    if tensor.is_floating_point() and not tensor.isfinite().all():
-        return "holds NaN or infinity"
-    return None
+    return None if tensor.isfinite().all() else "holds NaN or infinity"
 
 
 def group_keys(keys, used) -> dict[str, list[str]]:

@@ -87,7 +87,7 @@ def _explain(error):
     refused = re.search(r"GLOBAL (\S+)", words)
     if refused:
         return (
-            f"holds an object of type {refused[1]}, which could run code when it is read; only weights are read. "
+            f"holds {refused[1]}, a type or function that could run code when it is read; only weights are read. "
             "Where you trust the file, load it and save its state_dict alone: torch.save(model.state_dict(), path)"
         )
     reason = words.rpartition("WeightsUnpickler error: ")[2].strip().partition("\n")[0].partition(". ")[0]
