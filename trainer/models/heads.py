@@ -6,7 +6,7 @@ The projection keeps PyTorch's initialisation: the published model class never c
 """
 
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool3d
+from torch.nn.functional import avg_pool3d, max_pool2d
 from torchvision.ops import roi_align
 
 from trainer.models.backbone import CHANNELS, SPACE_STRIDE
@@ -35,7 +35,8 @@ class AvaHead(nn.Module):
             sampling_ratio=0,  # adaptive: as many samples per bin as it has feature pixels
             aligned=True,
         )
-        logits = self.projection(self.dropout(pooled.amax((2, 3))))
+        maximum = max_pool2d(pooled, self.resolution).flatten(1)  # not amax, which shares gradients out among ties
+        logits = self.projection(self.dropout(maximum))
         return logits if self.training else logits.sigmoid()
 
 
