@@ -1,0 +1,84 @@
+"""A cut has the film's own pictures and time stamps, and bad films are named."""
+
+import av
+import numpy as np
+import pytest
+
+from tests.scripts.films import VP8, VP9, X264, make_film
+from trainer.errors import InputError
+from workflow.scripts.cut_film import cut_film
+from workflow.scripts.media import presentation
+
+START, STOP = 4, 7
+
+
+def pictures(path):
+    """{time stamp in seconds: pixels} of all frames."""
+    with av.open(f"file:{path}") as container:
+        return {f.pts * f.time_base: f.to_ndarray() for f in container.decode(container.streams.video[0])}
+
+
+@pytest.mark.parametrize(
+    ("name", "rate", "codec", "options"),
+    [
+        ("a.mkv", "24000/1001", X264, ()),
+        ("b.mp4", "30000/1001", X264, ()),
+        ("c.mp4", "60", X264, ()),
+        ("d.webm", "25", VP9, ()),
+        ("e.webm", "25", VP8, ()),
+        ("offset.mkv", "25", X264, ("-output_ts_offset", "5.5")),
+        ("-dash:50%d.mkv", "30", X264, ()),
+    ],
+)
+def test_pictures_and_times_are_those_of_the_film(tmp_path, monkeypatch, name, rate, codec, options):
+    monkeypatch.chdir(tmp_path)  # a bare name, so that "-dash" comes first in it
+    make_film(tmp_path / name, rate, 9, codec=codec, options=options)
+    cut_film(name, "cut.nut", START, STOP)
+
+    film, cut = pictures(name), pictures("cut.nut")
+    zero = presentation(name)[0].zero
+    assert set(cut) <= set(film)
+    assert all(np.array_equal(cut[t], film[t]) for t in cut)
+    inside = {t for t in film if START <= t - zero < STOP}
+    assert inside <= set(cut)
+    assert min(cut) - zero <= START
+    assert len(cut) < len(film)
+    with av.open("cut.nut") as container:
+        assert [s.type for s in container.streams] == ["video"]
+
+
+def test_seconds_count_from_the_containers_earliest_stream(tmp_path):
+    film = make_film(tmp_path / "f.mkv", "25", 9, options=("-output_ts_offset", "5.5"))
+    cut_film(film, tmp_path / "cut.nut", START, STOP)
+    original, cut = presentation(film)[0], presentation(tmp_path / "cut.nut")[0]
+    assert cut.zero == original.zero > 5
+    assert cut.time(0) == original.time(0)
+
+
+@pytest.mark.parametrize("window", [(4, 10), (9.8, 12)])
+def test_a_film_shorter_than_the_window_is_named(tmp_path, window):
+    film = make_film(tmp_path / "short.mkv", "25", 9)
+    with pytest.raises(InputError, match=r"short\.mkv: .*leave it out in config") as error:
+        cut_film(film, tmp_path / "cut.nut", *window)
+    assert "the window is" in str(error.value) or "video stream is empty" in str(error.value)
+    assert [p.name for p in tmp_path.iterdir()] == ["short.mkv"]
+
+
+def test_a_film_without_video_is_named(tmp_path):
+    film = make_film(tmp_path / "a.mp4", "25", 2, options=("-map", "0:a"))
+    with pytest.raises(InputError, match=r"a\.mp4: has no video stream.*leave_out"):
+        cut_film(film, tmp_path / "cut.nut", START, STOP)
+
+
+def test_a_truncated_film_is_named(tmp_path):
+    film = make_film(tmp_path / "a.mp4", "25", 9)
+    film.write_bytes(film.read_bytes()[:20_000])  # no moov atom
+    with pytest.raises(InputError, match=r"a\.mp4: cannot be read as a film"):
+        cut_film(film, tmp_path / "cut.nut", START, STOP)
+    assert not (tmp_path / "cut.nut").exists()
+
+
+def test_a_film_that_ends_half_a_second_early_is_taken(tmp_path):
+    film = make_film(tmp_path / "a.mkv", "25", 6.6)
+    cut_film(film, tmp_path / "cut.nut", START, STOP)
+    assert (tmp_path / "cut.nut").exists()

@@ -1,0 +1,170 @@
+"""Frames in archives: a frame is one read of an uncompressed tar, through an index of where its JPEG lies.
+
+An index is a .npy file with one row (offset, size) per frame, in the order of frames; it is mapped into memory, so
+7 million rows open at once and workers share them. A user's loose frames are read by their names instead.
+"""
+
+import csv
+import os
+import tarfile
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import simplejpeg
+
+from trainer.errors import InputError
+
+INDEX = np.dtype([("offset", "<u8"), ("size", "<u4")])  # bytes from the tar's begin; bytes of the JPEG
+
+# Archives that a process keeps open, two file descriptors each; a process may have 1,024.
+OPEN_ARCHIVES = 128
+
+
+@dataclass(frozen=True)
+class Video:
+    """One row of a frames list."""
+
+    frames: int
+    archive: str  # path of a tar; without an index: a pattern such as frames/abc/abc_%06d.jpg, numbered from 1
+    index: str  # path of the tar's .npy index; empty for loose frames
+    first: int  # the row of the video's first frame in the index
+
+
+class FrameArchive:
+    """The JPEGs of many videos, by name and number.
+
+    ``frames_csv`` has the columns video, frames, archive, index, first (see ``Video``). Files are opened when first
+    read from. An object may be used after a fork and be pickled.
+    """
+
+    def __init__(self, frames_csv):
+        self.path = Path(frames_csv)
+        with self.path.open(newline="") as file:
+            self._videos = {
+                row["video"]: Video(int(row["frames"]), row["archive"], row["index"], int(row["first"]))
+                for row in csv.DictReader(file)
+            }
+        self._tar = lru_cache(OPEN_ARCHIVES)(_IndexedTar)
+
+    def __reduce__(self):
+        return FrameArchive, (self.path,)
+
+    @property
+    def videos(self) -> list[str]:
+        return list(self._videos)
+
+    def count(self, video) -> int:
+        """Frames of the video."""
+        return self._entry(video).frames
+
+    def read(self, video, i: int) -> bytes:
+        """The JPEG of the video's frame ``i``, counted from 0; InputError if the archive does not hold it."""
+        entry = self._entry(video)
+        where = f"{entry.archive}: frame {i} of video {video}"
+        if not 0 <= i < entry.frames:
+            raise InputError(f"{where} asked for, but {self.path} lists {entry.frames} frames")
+        try:
+            if not entry.index:
+                return Path(entry.archive % (i + 1)).read_bytes()
+            return self._tar(entry.archive, entry.index).read(entry.first + i)
+        except (OSError, EOFError, IndexError, ValueError) as error:
+            raise InputError(f"{where} cannot be read ({error}); is the archive complete?") from error
+
+    def _entry(self, video) -> Video:
+        if video not in self._videos:
+            raise InputError(f"{self.path}: has no video {video}")
+        return self._videos[video]
+
+
+class _IndexedTar:
+    """An open tar and its index. The descriptor is closed when nobody holds the object."""
+
+    def __init__(self, tar, index):
+        self.index = np.load(index, mmap_mode="r")
+        if self.index.dtype != INDEX:
+            raise ValueError(f"{index} is no index of frames")
+        self.file = os.open(tar, os.O_RDONLY)
+
+    def __del__(self):
+        if hasattr(self, "file"):
+            os.close(self.file)
+
+    def read(self, row) -> bytes:
+        offset, size = self.index[row].item()
+        jpeg = os.pread(self.file, size, offset)  # no shared file position: safe after a fork
+        if len(jpeg) != size:
+            raise EOFError(f"the file ends at byte {offset + len(jpeg):,}, the frame at {offset + size:,}")
+        return jpeg
+
+
+def decode(jpeg: bytes, name="a frame") -> np.ndarray:
+    """Decode to uint8 RGB of shape (height, width, 3): the pixels of OpenCV's decoder.
+
+    The exact inverse transform and smooth chroma upsampling; the faster approximations change pixels. ``name`` is for
+    the message of the InputError that a damaged JPEG raises.
+    """
+    try:
+        return simplejpeg.decode_jpeg(jpeg, colorspace="RGB", fastdct=False, fastupsample=False)
+    except ValueError as error:
+        raise InputError(f"{name}: not a whole JPEG ({error})") from error
+
+
+def index_tar(tar):
+    """Yield (name, offset, size) of every regular member of an uncompressed tar, in one pass from begin to end.
+
+    ``offset`` and ``size`` are bytes of the content. The usual header is parsed here, as `tarfile` takes ten times as
+    long over millions of them; every other (long names, links, ...) is left to `tarfile`. Raises InputError for a tar
+    that is truncated, damaged or compressed.
+    """
+    tar = Path(tar)
+    # Small members lie within one buffer of the next, so hopping over them still reads the file in order.
+    with tar.open("rb", buffering=1 << 20) as file:
+        length = os.fstat(file.fileno()).st_size
+        end = 0
+        while True:
+            start = end
+            file.seek(start)
+            header = file.read(tarfile.BLOCKSIZE)
+            if header == _NO_MEMBER:
+                return
+            member = _plain_member(header, start) or _any_member(file, start)
+            if member is None or member[3] > length:
+                raise InputError(
+                    f"{tar}: the tar ends or is damaged at byte {start:,} of {length:,} (an uncompressed and whole one "
+                    "is needed); delete it to fetch it again"
+                )
+            name, offset, size, end = member
+            if name is not None:
+                yield name, offset, size
+
+
+_NO_MEMBER = bytes(tarfile.BLOCKSIZE)  # ends a tar
+
+
+def _plain_member(header, start):
+    """(name, offset, size, end) of a regular file with a POSIX or GNU header that says it all; else None."""
+    if header[156:157] not in (b"0", b"\0") or header[257:262] != b"ustar" or header[345]:
+        return None
+    try:
+        size = int(header[124:136].strip(b" \0"), 8)
+        name = header[: header.index(0, 0, 100)].decode()
+    except ValueError:  # a size in binary, a name of the full 100 bytes or not in UTF-8
+        return None
+    offset = start + tarfile.BLOCKSIZE
+    return name, offset, size, offset + -(-size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
+
+
+def _any_member(file, start):
+    """The same by `tarfile`; the name is None for what is no regular file. None: no member begins here."""
+    file.seek(start)
+    try:
+        reader = tarfile.TarFile(fileobj=file)  # reads one member, that at the file's position
+    except (tarfile.TarError, EOFError):
+        return None
+    member = reader.firstmember
+    if member is None:
+        return None
+    name = member.name if member.isreg() and not member.issparse() else None
+    return name, member.offset_data, member.size, reader.offset
