@@ -1,0 +1,38 @@
+# A small mirror of the upstream world, which the demo's sources point to. No other rule or config names it.
+
+
+rule build_demo_mirror:
+    """Draw films and videos, and write them, their annotations and random checkpoints as upstream publishes them."""
+    output:
+        films=expand(
+            "data/demo/mirror/trainval/{film}",
+            film=[
+                "-ParkBench7.mkv",
+                "CornerCafe3.mp4",
+                "DanceHall_2.webm",
+                "OldKitchen5.mkv",
+                "SchoolYard8.mkv",
+                "_TrainStop1.mp4",
+                "-NightShop4.mkv",
+                "LivingRoom6.mp4",
+                "RoofTop--09.webm",
+                "StreetView0.mkv",
+            ],
+        ),
+        ava_annotations="data/demo/mirror/ava_annotations.tar",
+        charades_frames="data/demo/mirror/Charades_v1_rgb.tar",
+        charades_train="data/demo/mirror/frame_lists/train.csv",
+        charades_val="data/demo/mirror/frame_lists/val.csv",
+        checkpoints="data/demo/mirror/checkpoints_pretraining.zip",
+        supervised="data/demo/mirror/r2plus1d_18-91a641e6.pth",
+    log:
+        "<logs>/build_demo_mirror.log",
+    benchmark:
+        "<benchmarks>/build_demo_mirror.tsv"
+    conda:
+        "../../envs/demo.yaml"
+    threads: 2
+    params:
+        seed=0,
+    script:
+        "../scripts/build_demo_mirror.py"
