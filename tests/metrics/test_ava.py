@@ -199,7 +199,7 @@ def arrays(rows, kind, last):
 corner = st.integers(0, 3)
 rows = st.tuples(
     st.sampled_from("ab"),
-    st.integers(902, 904),
+    st.integers(902, 903),
     st.tuples(corner, corner, corner.map(lambda x: x + 2), corner.map(lambda y: y + 2)),
     st.integers(1, 4),
     st.integers(0, 3),
@@ -226,6 +226,45 @@ def test_equal_to_a_plain_implementation(truth, detections, excluded, protocol, 
     assert table["name"].tolist() == list(classes.values())
     ours = table[["ap", "positives", "detections", "true_positives"]].to_numpy()
     np.testing.assert_allclose(ours, list(expected.values()), rtol=0, atol=1e-12)
+
+
+def one_image(rows, kind, last):
+    """Boxes of one image from (box, action, person or score)."""
+    return arrays([("a", 902, *row) for row in rows], kind, last)
+
+
+def test_first_of_equally_overlapping_boxes():
+    left, right, between = (0, 0, 4, 1), (2, 0, 6, 1), (1, 0, 5, 1)  # IoU 0.6 with both
+    found = one_image([(between, 1, 0.9), (left, 1, 0.8)], Detections, "score")
+
+    def hits(protocol, *boxes):
+        truth = one_image([(box, 1, person) for box, person in boxes], GroundTruth, "person")
+        return frame_map(truth, found, {1: "one"}, protocol=protocol)["true_positives"][0]
+
+    # Where `between` takes the left box, nothing is left for the second detection.
+    assert hits("published", (left, 1), (right, 2)) == 1
+    assert hits("published", (right, 1), (left, 2)) == 2
+    assert hits("official", (left, 1), (right, 2)) == 2  # the higher person number comes first
+    assert hits("official", (right, 1), (left, 2)) == 1
+
+
+@pytest.mark.parametrize(("others", "kept"), [(49, 1), (50, 0)])
+def test_official_script_keeps_fifty_of_an_image(others, kept):
+    elsewhere, box = (5, 5, 6, 6), (0, 0, 1, 1)
+    found = one_image([(box, 1, 0.1)] + [(elsewhere, 2, 0.9)] * others, Detections, "score")
+    truth = one_image([(box, 1, 1)], GroundTruth, "person")
+    table = frame_map(truth, found, {1: "one", 2: "two"}, protocol="official")
+    assert table["true_positives"].tolist() == [kept, 0]
+    assert table["detections"].tolist() == [kept, others]
+
+
+def test_ties_for_the_last_place_go_as_in_the_official_scripts_heap():
+    box = (0, 0, 1, 1)
+    truth = one_image([(box, 1, 1)], GroundTruth, "person")
+    rows = [(box, 3, 0.5), (box, 1, 0.5), (box, 4, 0.5), (box, 2, 0.9)]  # 4 finds the heap full, then 2 pushes out 1
+    with mock.patch.object(ava, "IMAGE_CAPACITY", 2):
+        table = frame_map(truth, one_image(rows, Detections, "score"), dict.fromkeys([1, 2, 3, 4], ""), (), "official")
+    assert table["detections"].tolist() == [0, 1, 1, 0]
 
 
 def test_predictions_become_rows_in_the_published_order(tmp_path):
@@ -349,10 +388,10 @@ def test_ground_truth_with_and_without_person_mixes(tmp_path):
     assert truth.second.tolist() == [902, 902, 902]
 
 
-def test_nan_scores_and_unknown_protocols_are_refused():
+def test_scores_that_are_not_finite_and_unknown_protocols_are_refused():
     truth, detections, classes, *_ = load("small_a", "det")
     detections = replace(detections, score=np.where(np.arange(len(detections)) == 3, np.nan, detections.score))
-    with pytest.raises(InputError, match="1 of 412 scores are NaN"):
+    with pytest.raises(InputError, match="1 of 412 scores are not finite"):
         frame_map(truth, detections, classes)
     with pytest.raises(ValueError, match="'published' or 'official'"):
         frame_map(truth, detections, classes, protocol="coco")
