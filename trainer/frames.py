@@ -132,8 +132,8 @@ def index_tar(tar):
             member = _plain_member(header, start) or _any_member(file, start)
             if member is None:  # also where the file has ended, within or after the last member
                 raise InputError(
-                    f"{tar}: the tar ends or is damaged at byte {min(start, length):,} of {length:,} (an uncompressed and whole one "
-                    "is needed); delete it to fetch it again"
+                    f"{tar}: the tar ends or is damaged at byte {min(start, length):,} of {length:,} (an uncompressed "
+                    "and whole one is needed); delete it to fetch it again"
                 )
             name, offset, size, end = member
             if name is not None:

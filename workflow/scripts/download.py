@@ -242,12 +242,12 @@ def _extent(response) -> tuple[int, int | None]:
 
 
 def _reason(error) -> str:
-    """What broke, without the nested exceptions' addresses in memory."""
+    """What broke, without the chain of exceptions that requests puts around it."""
     if isinstance(error, requests.Timeout):
         return "timed out"
     if isinstance(error, requests.exceptions.ChunkedEncodingError):
         return "the connection was cut"
-    return re.sub(r"<[^>]*>|\(|\)", "", str(error)).strip(" :'\"")
+    return str(error).rpartition(": ")[2].rstrip("'\")>")
 
 
 @contextmanager
