@@ -322,7 +322,7 @@ def _advice(entries, layout, expected):
     """What a file that does not fit may be instead."""
     for pattern, size, words in OTHER_NETWORKS:
         for tensors in entries.values():
-            if any(re.search(pattern, key) and size in (None, t.shape[0]) for key, t in tensors.items()):
+            if any(re.search(pattern, key) and size in (None, *t.shape[:1]) for key, t in tensors.items()):
                 return [words]
     for name in TIME_STRIDE:
         if any(fit.whole for fit in _fits(entries, layout, _meta_state(name))):
