@@ -381,8 +381,8 @@ CHECKPOINT_FOLDERS = {
 
 
 def write_random_checkpoint(layout, path, seed):
-    """A checkpoint as its authors lay it out, with random weights."""
-    write_checkpoint(layout, path, random_backbone(layout, seed))
+    """A checkpoint as its authors lay it out, with random weights; in half precision, for the sake of the disk."""
+    write_checkpoint(layout, path, random_backbone(layout, seed), half=True)
 
 
 def write_checkpoints(path, seed):
