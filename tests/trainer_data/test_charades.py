@@ -146,7 +146,7 @@ def test_test_views_equal_those_made_one_by_one(videos, row):
     assert views.shape == (30, 3, 4, 16, 16)
     available = int(table.frames[row])
     starts = charades.even_starts(10, 7, available)
-    for view, (start, crop) in zip(views, itertools.product(starts, item.crops), strict=True):
+    for view, (crop, start) in zip(views, itertools.product(item.crops, starts), strict=True):
         indices = charades.clip_indices(start, 4, 2, available)
         clip, _ = charades.read_clip(frames, item.name, indices, lambda *_, crop=crop: crop, charades.float32_resizer)
         torch.testing.assert_close(view, torch.from_numpy(clip).permute(3, 0, 1, 2), rtol=0, atol=2e-5)

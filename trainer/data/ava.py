@@ -14,12 +14,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import simplejpeg
 import torch
 from torch.utils.data import Dataset
 
 from trainer.data.batch import Sample
 from trainer.data.clips import read_clip
+from trainer.data.jpeg import frame_size
 from trainer.data.transforms import boxes_in_view, centre_view, random_view, whole_view
 from trainer.errors import InputError
 from trainer.frames import FrameArchive
@@ -193,7 +193,7 @@ class AvaClips(Dataset):
     def sizes(self):
         """What each item's frames measure, (height, width), from the header of each video's first frame."""
         videos = self.key_frames.videos
-        header = {video: simplejpeg.decode_jpeg_header(self.frames.read(video, 0))[:2] for video in np.unique(videos)}
+        header = {video: frame_size(self.frames.read(video, 0)) for video in np.unique(videos)}
         return [header[video] for video in videos]
 
     def _sample(self, row, view_of):

@@ -250,14 +250,11 @@ class VideoViews:
         return self
 
     def clips(self, chunk):
-        """Yield all views, clip by clip and crop by crop, in chunks of at most ``chunk``: (k, 3, T, side, side)."""
-        views = [(clip, crop) for clip in self.places for crop in self.crops]
-        for first in range(0, len(views), chunk):
-            yield torch.stack([self._view(*view) for view in views[first : first + chunk]]).permute(0, 4, 1, 2, 3)
-
-    def _view(self, places, crop):
-        height, width = crop.crop
-        return self.frames[places, crop.top : crop.top + height, crop.left : crop.left + width]
+        """Yield all views, crop by crop, in chunks of at most ``chunk`` clips: (k, 3, T, side, side)."""
+        for crop in self.crops:
+            rows, columns = slice(crop.top, crop.top + crop.crop[0]), slice(crop.left, crop.left + crop.crop[1])
+            for places in self.places.split(chunk):
+                yield self.frames[:, rows, columns][places].permute(0, 4, 1, 2, 3)
 
 
 class CharadesTestVideos(Dataset):

@@ -1,10 +1,10 @@
-"""Pixels of a clip: each distinct frame is read and decoded once, and resized only where the clip shows it."""
+"""Pixels of a clip: each distinct frame is read once, decoded and resized only where the clip shows it."""
 
 import numpy as np
 
+from trainer.data.jpeg import decode_top, frame_size
 from trainer.data.transforms import uint8_resizer
 from trainer.errors import InputError
-from trainer.frames import decode
 
 
 def read_clip(frames, video, indices, choose_view, resizer=uint8_resizer):
@@ -18,16 +18,17 @@ def read_clip(frames, video, indices, choose_view, resizer=uint8_resizer):
         if place and index == indices[place - 1]:
             clip[place] = clip[place - 1]
             continue
-        frame = decode(frames.read(video, index), f"frame {index} of video {video}")
+        jpeg = frames.read(video, index)
+        size = frame_size(jpeg)
         if view is None:
-            view = choose_view(*frame.shape[:2])
+            view = choose_view(*size)
             resize = resizer(view)
-        elif frame.shape[:2] != view.source:
+        elif size != view.source:
             raise InputError(
-                f"{video}: frame {index} is {frame.shape[1]}x{frame.shape[0]}, frame {indices[0]} is "
+                f"{video}: frame {index} is {size[1]}x{size[0]}, frame {indices[0]} is "
                 f"{view.source[1]}x{view.source[0]}; extract the frames of this video again"
             )
-        pixels = resize(frame)
+        pixels = resize(decode_top(jpeg, view.rows, f"frame {index} of video {video}"))
         if clip is None:
             clip = np.empty((len(indices), *pixels.shape), pixels.dtype)
         clip[place] = pixels

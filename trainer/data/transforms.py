@@ -28,6 +28,20 @@ class View:
     left: int = 0
     flip: bool = False
 
+    @property
+    def rows(self):
+        """How many of the frame's rows, from the top, it takes to make the crop: blending looks one or two further."""
+        return _taps_end(self.top + self.crop[0], self.resized[0], self.source[0])
+
+    @property
+    def columns(self):
+        """The same from the left."""
+        return _taps_end(self.left + self.crop[1], self.resized[1], self.source[1])
+
+
+def _taps_end(end, resized, source):
+    return min(math.ceil(end * source / resized) + 2, source)
+
 
 def whole_view(height, width, short):
     """The whole frame with its short side resized to ``short`` pixels.
@@ -74,7 +88,7 @@ def crops_along(view, crops):
 
 
 def uint8_resizer(view):
-    """Return a function from a frame to the pixels of ``view``, rounded: AVA's resizing.
+    """Return a function from a frame, or the top of one, to the pixels of ``view``, rounded: AVA's resizing.
 
     Bilinear (half-pixel centres, no antialiasing), bit for bit what OpenCV makes of the whole frame. OpenCV resizes no
     crops, but given the scale instead of the size it makes of a frame's top left corner exactly what it makes of it in
@@ -82,12 +96,11 @@ def uint8_resizer(view):
     """
     scale_y, scale_x = (size / whole for size, whole in zip(view.resized, view.source, strict=True))
     bottom, right = view.top + view.crop[0], view.left + view.crop[1]
-    # two more than the last pixel that the crop's last pixel is blended from
-    rows, columns = math.ceil(bottom / scale_y) + 2, math.ceil(right / scale_x) + 2
 
     def resize(frame):
         if view.resized != view.source:
-            frame = cv2.resize(frame[:rows, :columns], None, fx=scale_x, fy=scale_y, interpolation=cv2.INTER_LINEAR)
+            corner = frame[: view.rows, : view.columns]
+            frame = cv2.resize(corner, None, fx=scale_x, fy=scale_y, interpolation=cv2.INTER_LINEAR)
         pixels = frame[view.top : bottom, view.left : right]
         return cv2.flip(pixels, 1) if view.flip else pixels
 
@@ -95,7 +108,7 @@ def uint8_resizer(view):
 
 
 def float32_resizer(view):
-    """Return a function from a frame to the pixels of ``view``, in 0..255 and not rounded: Charades' resizing.
+    """Return a function from a frame, or the top of one, to the pixels of ``view``, not rounded: Charades' resizing.
 
     Bilinear (half-pixel centres, no antialiasing), computed at the crop's pixels alone. The published code normalises
     first, which changes nothing, as the weights of a pixel sum to 1.
@@ -104,9 +117,9 @@ def float32_resizer(view):
     if view.flip:
         x = x[::-1]
     top, left = int(y.min()), int(x.min())
-    rows, columns = slice(top, int(y.max()) + 2), slice(left, int(x.max()) + 2)
+    rows, columns = slice(top, view.rows), slice(left, view.columns)
     map_y, map_x = (np.ascontiguousarray(p) for p in np.broadcast_arrays((y - top)[:, None], x - left))
-    scratch = np.empty((*view.source, 3), np.float32)[rows, columns]
+    scratch = np.empty((view.rows - top, view.columns - left, 3), np.float32)
 
     def resize(frame):
         np.copyto(scratch, frame[rows, columns])

@@ -1,0 +1,259 @@
+"""Time the loader against the published pipeline and against decoding alone, on one core.
+
+    python -m benchmarks.load_clips
+
+The published pipeline reads loose files, decodes whole frames by OpenCV, resizes whole frames (AVA: uint8, OpenCV;
+Charades: float, PyTorch), then crops, and in testing does so for each of 30 views. Rounds of the three alternate, and
+processor time is counted, so that a busy machine changes little; the ratios are medians over rounds.
+"""
+
+import argparse
+import csv
+import itertools
+import os
+import platform
+import statistics
+import subprocess
+import tarfile
+import tempfile
+import time
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import cv2
+import imageio_ffmpeg
+import numpy as np
+import simplejpeg
+import torch
+import torchvision
+from torch.nn.functional import interpolate
+
+from trainer.config import Clip
+from trainer.data import ava, charades
+from trainer.data.transforms import random_view, whole_view
+from trainer.frames import INDEX, FrameArchive, index_tar
+
+MEAN, STD = 0.45, 0.225
+AVA = Clip(32, 2, 112, (256, 320), 1, 1, "rgb", MEAN, STD)
+CHARADES = Clip(32, 8, 112, (256, 340), 10, 3, "rgb", MEAN, STD)
+FRAMES = 720
+
+
+@dataclass
+class Case:
+    """One row of the table; each function takes the number of the round."""
+
+    name: str
+    goal: str
+    ours: callable
+    published: callable
+    frames: callable  # which frames `ours` decodes, for decoding alone
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=7, help="rounds of each clip (of the 30 views: a third)")
+    rounds = parser.parse_args().rounds
+    torch.set_num_threads(1)
+    cv2.setNumThreads(0)
+    with tempfile.TemporaryDirectory() as folder:
+        video = Video(Path(folder))
+        print_conditions(video)
+        compare_decoders(video, rounds)
+        print(f"{'':38} {'ours':>9} {'published':>10} {'decoding':>9} {'faster':>7} {'over decoding':>14}   goal")
+        for case in (ava_training(video), ava_test(video), charades_training(video), charades_test(video)):
+            measure(case, video, rounds if "30" not in case.name else max(rounds // 3, 1))
+
+
+# The frames -----------------------------------------------------------------------------------------------------------
+
+
+class Video:
+    """720 frames of 640x360 at AVA's mean size, 48 KB each: loose, and in an archive."""
+
+    def __init__(self, folder):
+        self.loose = folder / "loose"
+        self.loose.mkdir()
+        make_frames(self.loose)
+        self.paths = sorted(self.loose.glob("*.jpg"))
+        self.jpegs = [path.read_bytes() for path in self.paths]
+        with tarfile.open(folder / "film.tar", "w") as tar:
+            for path in self.paths:
+                tar.add(path, path.name)
+        index = [(offset, size) for _, offset, size in index_tar(folder / "film.tar")]
+        np.save(folder / "film.npy", np.array(index, INDEX))
+        with (folder / "frames.csv").open("w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(["video", "frames", "archive", "index", "first"])
+            writer.writerow(["film", FRAMES, folder / "film.tar", folder / "film.npy", 0])
+        self.archive = FrameArchive(folder / "frames.csv")
+
+
+def make_frames(folder):
+    """A zoom with a little film grain, in 4:2:0 as films are."""
+    picture = "mandelbrot=size=640x360:rate=30,noise=alls=2:allf=t,format=yuvj420p"
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-f", "lavfi", "-i", picture]
+    command += ["-frames:v", str(FRAMES), "-q:v", "1", str(folder / "film_%06d.jpg")]
+    subprocess.run(command, check=True)
+
+
+# Ours against the published -------------------------------------------------------------------------------------------
+
+
+def ava_training(video):
+    table = key_frames()
+    ours = ava.AvaTrainingClips(table, video.archive, AVA, seed=0)
+
+    def frames(number):
+        return ava.clip_indices(table.centres[number % len(table)], AVA.frames, AVA.stride, FRAMES)
+
+    def published(number):
+        view = random_view(np.random.default_rng(number), 360, 640, AVA.jitter, AVA.crop)
+        return published_ava(video, frames(number), view)
+
+    goal = "2.5x faster, 1.3x decoding"
+    return Case("AVA training clip", goal, lambda number: ours[number, number % len(table)], published, frames)
+
+
+def ava_test(video):
+    table = key_frames()
+    ours = ava.AvaClips(table, video.archive, AVA, partial(whole_view, short=AVA.crop))
+    frames = ava_training(video).frames
+
+    def published(number):
+        return published_ava(video, frames(number), whole_view(360, 640, AVA.crop))
+
+    return Case("AVA test clip", "1.2x decoding", lambda number: ours[number % len(table)], published, frames)
+
+
+def charades_training(video):
+    ours = charades.CharadesClips(videos(), video.archive, CHARADES, seed=0, whole_labels=False)
+
+    def frames(number):
+        return charades.clip_indices(number % 400, CHARADES.frames, CHARADES.stride, FRAMES)
+
+    def published(number):
+        view = random_view(np.random.default_rng(number), 360, 640, CHARADES.jitter, CHARADES.crop)
+        return published_charades(video, frames(number), view)
+
+    return Case("Charades training clip", "8x faster", lambda number: ours[number, 0], published, frames)
+
+
+def charades_test(video):
+    ours = charades.CharadesTestVideos(videos(), video.archive, CHARADES)
+    span = charades.clip_span(CHARADES.frames, CHARADES.stride)
+    starts = charades.even_starts(CHARADES.test_clips, span, FRAMES)
+    clips = [charades.clip_indices(start, CHARADES.frames, CHARADES.stride, FRAMES) for start in starts]
+
+    def all_views(_):
+        return list(ours[0].clips(10))
+
+    def published(_):
+        whole = whole_view(360, 640, CHARADES.crop)
+        crops = charades.crops_along(whole, CHARADES.test_crops)
+        return [published_charades(video, *view) for view in itertools.product(clips, crops)]
+
+    return Case("Charades, 30 views of 720 frames", "20x faster", all_views, published, lambda _: np.unique(clips))
+
+
+def key_frames():
+    """Eight key frames of three boxes."""
+    centres = np.linspace(60, FRAMES - 60, 8).astype(int)
+    boxes = np.tile([0.1, 0.2, 0.5, 0.9], (24, 1))
+    targets = np.zeros((24, ava.ACTIONS), np.uint8)
+    return ava.KeyFrames(np.full(8, "film"), centres // 30, centres, np.arange(0, 25, 3), boxes, targets)
+
+
+def videos():
+    return charades.Videos(np.array(["film"]), np.array([FRAMES]), np.array([0, 1]), np.array([[5, 0, 300]]))
+
+
+def read_published(video, indices):
+    """BGR frames of loose files."""
+    return [cv2.imdecode(np.frombuffer(video.paths[i].read_bytes(), np.uint8), cv2.IMREAD_COLOR) for i in indices]
+
+
+def published_ava(video, indices, view):
+    """Step by step over all frames, each step keeping its whole list, as the published code does: RGB."""
+    frames = read_published(video, indices)
+    frames = [cv2.resize(f, view.resized[::-1], interpolation=cv2.INTER_LINEAR).astype(np.float32) for f in frames]
+    frames = [f[view.top : view.top + view.crop[0], view.left : view.left + view.crop[1]] for f in frames]
+    if view.flip:
+        frames = [cv2.flip(f, 1) for f in frames]
+    frames = [f.transpose(2, 0, 1) / 255.0 for f in frames]
+    frames = [np.ascontiguousarray(f).astype(np.float32) for f in frames]
+    frames = [(f - np.float32(MEAN)) / np.float32(STD) for f in frames]
+    return torch.from_numpy(np.ascontiguousarray(np.stack(frames, axis=1)[::-1]))
+
+
+def published_charades(video, indices, view):
+    """Scale and normalise whole frames, resize them as float, then crop and mirror: RGB."""
+    frames = torch.from_numpy(np.stack(read_published(video, indices)))
+    clip = ((frames.float() / 255 - MEAN) / STD).permute(3, 0, 1, 2)
+    clip = interpolate(clip, view.resized, mode="bilinear", align_corners=False)
+    clip = clip[:, :, view.top : view.top + view.crop[0], view.left : view.left + view.crop[1]]
+    return (clip.flip(-1) if view.flip else clip)[[2, 1, 0]]
+
+
+# Timing ---------------------------------------------------------------------------------------------------------------
+
+
+def measure(case, video, rounds):
+    def decode(number):
+        for i in case.frames(number):
+            simplejpeg.decode_jpeg(video.jpegs[i])
+
+    columns = {"ours": case.ours, "published": case.published, "decoding": decode}
+    times = {name: [] for name in columns}
+    for number in range(rounds + 1):
+        for name, work in columns.items():
+            times[name].append(seconds(work, number))
+    ours, published, decoding = (series[1:] for series in times.values())  # the first round warms up
+    faster, over = ratio(published, ours), ratio(ours, decoding)
+    milliseconds = [f"{statistics.median(series) * 1e3:.1f} ms" for series in (ours, published, decoding)]
+    widths = "{:38} {:>9} {:>10} {:>9} {:>6.1f}x {:>13.2f}x   {}"
+    print(widths.format(case.name, *milliseconds, faster, over, case.goal), flush=True)
+
+
+def compare_decoders(video, rounds):
+    """Decoding alone: the same pixels as OpenCV, and how fast."""
+    sample = video.jpegs[:32]
+    as_tensor = [torch.frombuffer(bytearray(jpeg), dtype=torch.uint8) for jpeg in sample]
+    decoders = {
+        "OpenCV": lambda i: cv2.imdecode(np.frombuffer(sample[i], np.uint8), cv2.IMREAD_COLOR)[..., ::-1],
+        "simplejpeg": lambda i: simplejpeg.decode_jpeg(sample[i]),
+        "torchvision": lambda i: torchvision.io.decode_jpeg(as_tensor[i]).permute(1, 2, 0).numpy(),
+    }
+    expected = [decoders["OpenCV"](i) for i in range(32)]
+    times = {name: [] for name in decoders}
+    for _ in range(rounds + 1):
+        for name, decode in decoders.items():
+            times[name].append(seconds(lambda _, decode=decode: [decode(i) for i in range(32)], 0))
+    for name, decode in decoders.items():
+        same = all(np.array_equal(decode(i), pixels) for i, pixels in enumerate(expected))
+        pixels = "OpenCV's pixels" if same else "other pixels"
+        print(f"decoding by {name:12} {statistics.median(times[name][1:]) / 32 * 1e3:6.3f} ms a frame, {pixels}")
+    print()
+
+
+def seconds(work, number):
+    began = time.process_time()
+    work(number)
+    return time.process_time() - began
+
+
+def ratio(numerators, denominators):
+    return statistics.median(a / b for a, b in zip(numerators, denominators, strict=True))
+
+
+def print_conditions(video):
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    model = next((line.split(": ")[1] for line in lines if line.startswith("model name")), platform.machine())
+    print(f"{model}, {os.cpu_count()} cores, one thread; load {os.getloadavg()[0]:.1f} at the start")
+    print(f"OpenCV {cv2.__version__}, PyTorch {torch.__version__}, simplejpeg {simplejpeg.__version__}")
+    print(f"{FRAMES} frames 640x360, 4:2:0, {sum(map(len, video.jpegs)) / FRAMES / 1e3:.1f} KB on average\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,41 @@
+import numpy as np
+import pytest
+import simplejpeg
+
+from tests.loader_data import formula_frame
+from trainer.data.jpeg import decode_top, frame_size
+from trainer.errors import InputError
+from trainer.frames import decode
+
+
+@pytest.mark.parametrize("subsampling", ["420", "422", "440", "444"])
+@pytest.mark.parametrize("size", [(90, 64), (91, 51)])
+def test_the_top_has_the_pixels_of_the_whole(subsampling, size):
+    noise = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
+    jpeg = simplejpeg.encode_jpeg(noise, quality=95, colorsubsampling=subsampling)
+    assert frame_size(jpeg) == size
+    whole = decode(jpeg)
+    for rows in range(1, size[0] + 1):
+        top = decode_top(jpeg, rows)
+        assert rows <= len(top) <= min(rows + 2, size[0])
+        np.testing.assert_array_equal(top[:rows], whole[:rows])
+
+
+def test_damage_above_the_end_is_told_and_below_is_not_looked_at():
+    jpeg = simplejpeg.encode_jpeg(formula_frame(160, 160), quality=95)
+    middle = len(jpeg) // 2
+    zeros = jpeg[:middle] + bytes(40) + jpeg[middle + 40 :]
+    np.testing.assert_array_equal(decode_top(zeros, 20)[:20], decode(jpeg)[:20])
+    marker = jpeg[:middle] + b"\xff\xd0" + jpeg[middle + 2 :]
+    with pytest.raises(InputError, match="frame 3 of video abc: not a whole JPEG"):
+        decode_top(marker, 150, "frame 3 of video abc")
+    with pytest.raises(InputError, match="a frame: not a whole JPEG"):
+        decode_top(jpeg[:-200], 20)
+
+
+def test_progressive_pictures_are_decoded_whole():
+    cv2 = pytest.importorskip("cv2")
+    picture = formula_frame(90, 64)
+    for option in (cv2.IMWRITE_JPEG_PROGRESSIVE, cv2.IMWRITE_JPEG_RST_INTERVAL):
+        jpeg = cv2.imencode(".jpg", picture, [option, 1])[1].tobytes()
+        np.testing.assert_array_equal(decode_top(jpeg, 20), decode(jpeg))

@@ -1,0 +1,55 @@
+"""The top of a JPEG, for crops that need no row below.
+
+A baseline JPEG holds its rows of blocks from top to bottom, and says in its header how many rows of pixels they make.
+With a smaller number there the decoder stops early: exact pixels, in proportionally less time.
+"""
+
+import numpy as np
+import simplejpeg
+
+from trainer.errors import InputError
+from trainer.frames import decode
+
+# Markers of segments in a JPEG's header, after ITU-T T.81.
+BASELINE, RESTARTS, SCAN = 0xC0, 0xDD, 0xDA
+
+# What the decoder says of the data after the last row that it was to decode. It tells of the first trouble only, so
+# this one means that the rows above are sound.
+LEFT_OVER = "extraneous bytes before marker 0xd9"
+
+
+def frame_size(jpeg):
+    """(height, width) in pixels."""
+    return simplejpeg.decode_jpeg_header(jpeg)[:2]
+
+
+def decode_top(jpeg, rows, name="a frame"):
+    """Decode at least the first ``rows`` rows of pixels: (height, width, 3) uint8 RGB, as `trainer.frames.decode`.
+
+    JPEGs that are not baseline, or have restart markers, are decoded as a whole. ``name`` is for the message of the
+    InputError that a damaged JPEG raises; damage below the rows decoded goes unnoticed.
+    """
+    height, width = frame_size(jpeg)
+    rows += 2  # the last row's colours are blended with those of the row below
+    place = _place_of_height(jpeg)
+    if rows >= height or place is None:
+        return decode(jpeg, name)
+    pixels = np.empty((rows, width, 3), np.uint8)
+    try:
+        simplejpeg.decode_jpeg(jpeg[:place] + rows.to_bytes(2, "big") + jpeg[place + 2 :], buffer=pixels)
+    except ValueError as error:
+        if LEFT_OVER not in str(error):
+            raise InputError(f"{name}: not a whole JPEG ({error})") from error
+    return pixels
+
+
+def _place_of_height(jpeg):
+    """Where in the bytes the height is; None if the JPEG cannot be left early."""
+    place, segment = None, 2
+    while (marker := jpeg[segment + 1]) != SCAN:
+        if marker == BASELINE:
+            place = segment + 5
+        elif marker == RESTARTS:
+            return None
+        segment += 2 + int.from_bytes(jpeg[segment + 2 : segment + 4], "big")
+    return place
