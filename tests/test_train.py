@@ -47,7 +47,8 @@ def test_two_published_steps(dataset, classes):
     state = {name.removeprefix("backbone.").removeprefix("head."): t for name, t in model.state_dict().items()}
     for name, after in expected["after"].items():
         numbers = [after["mean"], after["std"], after["absmax"], *after["values_at_floor(i*numel/8)"]]
-        assert_close(described(state[name], 8), numbers)
+        # Looser than an output: of gradients' many maxima and ReLUs, rounding flips some.
+        assert_close(described(state[name], 8), numbers, tolerance=5e-4)
 
 
 def train(path, *options, **kwargs):

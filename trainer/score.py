@@ -41,7 +41,7 @@ def score(run, folder):
 def score_test(run, predictions):
     """Average precision of each class, as a DataFrame, and the metrics that are made of it."""
     if run.dataset == "charades":
-        rows = charades.per_class(predictions["score"], predictions["target"])
+        rows = charades.video_map(predictions["score"], predictions["target"])
         return rows, {"mAP": rows["ap"].mean()}
     rows = score_boxes(run, predictions)
     official = score_boxes(run, predictions, protocol="official")
@@ -52,7 +52,7 @@ def score_test(run, predictions):
 def score_validation(run, predictions):
     """mAP of what training is watched by."""
     if run.dataset == "charades":
-        return charades.per_class(predictions["score"], predictions["target"])["ap"].mean()
+        return charades.video_map(predictions["score"], predictions["target"])["ap"].mean()
     return score_boxes(run, predictions, only=ava_files.every_fourth_second)["ap"].mean()
 
 

@@ -205,7 +205,7 @@ def write_results(folder, run, model, progress, clips):
     summary = {
         **cost(model, run.clip),
         "epochs": run.training.epochs,
-        "videos_trained": clips.videos,
+        "videos_trained": pd.read_csv(run.data.train)["video"].nunique(),
         "clips_trained": len(clips),
         "device": torch.cuda.get_device_name() if run.machine.device == "cuda" else platform.processor() or "CPU",
         "torch": torch.__version__,

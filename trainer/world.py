@@ -1,13 +1,17 @@
 """The processes of one run: this one's rank and device, and what they do together."""
 
+import os
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 
 import torch
 import torch.distributed as dist
 
 from trainer.config import Machine
-from trainer.launch import process_group
+from trainer.launch import bind_to_launcher, is_rank
+
+TIMEOUT = timedelta(hours=1)  # of one collective call: a rank may wait while another reads from a slow file system
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,16 @@ def join(machine: Machine):
     torch.set_num_threads(machine.threads)
     # PyTorch lets convolutions round to TF32 unless told otherwise; the published GPUs had no TF32.
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = machine.precision == "tf32"
-    with process_group(machine.device) as (rank, ranks):
-        device = torch.device("cuda", torch.cuda.current_device()) if machine.device == "cuda" else torch.device("cpu")
-        yield World(rank, ranks, device)
+    if not is_rank():
+        yield World(0, 1, torch.device(machine.device))
+        return
+    bind_to_launcher()
+    device, backend = torch.device("cpu"), "gloo"
+    if machine.device == "cuda":
+        device, backend = torch.device("cuda", int(os.environ["LOCAL_RANK"])), "nccl"
+        torch.cuda.set_device(device)
+    dist.init_process_group(backend, timeout=TIMEOUT)
+    try:
+        yield World(dist.get_rank(), dist.get_world_size(), device)
+    finally:
+        dist.destroy_process_group()

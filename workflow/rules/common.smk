@@ -1,13 +1,15 @@
 # Reads and validates the tables, names paths, and answers what rules ask about their inputs. No rule lives here.
 
 import os
+import sys
 from pathlib import Path
 
 import pandas as pd
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import validate
 
-# Scripts import the trainer's pure parts, in cluster jobs too, which parse this file again.
+# Jobs run the Python that runs Snakemake, and find the trainer; those of a cluster too, which parse this file again.
+os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [os.getcwd(), os.environ.get("PYTHONPATH")]))
 
 
@@ -53,7 +55,7 @@ FILMS = read_films()
 WINDOW = f"{AVA['start']}-{AVA['stop']}"
 FRAMES = f"{WINDOW}_{AVA['fps']}fps_q{AVA['quality']}" + (f"_short{AVA['short_side']}" if AVA["short_side"] else "")
 FILMS_FOLDER = HAVE["ava_films"] or f"{config['data']}/ava/films"
-CUTS_FOLDER = HAVE["ava_cuts"] or f"{config['data']}/ava/cuts_{WINDOW}"
+CUTS_FOLDER = f"{config['data']}/ava/cuts_{WINDOW}"
 FRAMES_FOLDER = f"{config['data']}/ava/frames_{FRAMES}"
 ANNOTATIONS_FOLDER = HAVE["ava_annotations"] or f"{config['data']}/ava/annotations"
 CHARADES_TAR = HAVE["charades_tar"] or f"{config['data']}/downloads/charades/Charades_v1_rgb.tar"
@@ -74,6 +76,22 @@ def get_film(wildcards):
     if wildcards.video not in FILMS:
         raise WorkflowError(f"{wildcards.video}: not a video of config: ava: films")
     return f"{FILMS_FOLDER}/{FILMS[wildcards.video]}"
+
+
+def get_cut(wildcards):
+    """The cut of a video: ours, or a user's, which has the film's name."""
+    return (
+        f"{HAVE['ava_cuts']}/{FILMS[wildcards.video]}" if HAVE["ava_cuts"] else f"{CUTS_FOLDER}/{wildcards.video}.nut"
+    )
+
+
+def get_cut_start(wildcards):
+    """Where the window begins on a cut's clock: ours keep the film's, a user's begin at 0."""
+    return 0 if HAVE["ava_cuts"] else AVA["start"]
+
+
+def get_cut_stop(wildcards):
+    return get_cut_start(wildcards) + AVA["stop"] - AVA["start"]
 
 
 def get_ava_frames(wildcards):
@@ -224,11 +242,66 @@ def get_runtime(wildcards):
     return config[wildcards.dataset]["runtime"]
 
 
+# --- Results ---------------------------------------------------------------------------------------------------------
+
+
+def run_folders(dataset):
+    """The folders of all runs of a dataset, by method."""
+    return {
+        method: [f"{config['results']}/runs/{dataset}/{method}/seed{seed}" for seed in config[dataset]["seeds"]]
+        for method in config["methods"]
+    }
+
+
+def get_datasets(wildcards):
+    return [wildcards.dataset] if "dataset" in wildcards.keys() else config["datasets"]
+
+
 def get_runs(wildcards):
-    """The scores of all runs of a dataset's table."""
-    return expand(
-        "<results>/runs/{dataset}/{method}/seed{seed}/metrics.json",
-        dataset=wildcards.dataset,
-        method=config["methods"],
-        seed=config[wildcards.dataset]["seeds"],
-    )
+    """The metrics.json of all runs, the last file that a run writes.
+
+    What is partial takes the runs that are finished now. Their paths are absolute, since no rule makes such a path: a
+    look at what there is starts no run.
+    """
+    folders = [folder for dataset in get_datasets(wildcards) for of in run_folders(dataset).values() for folder in of]
+    metrics = [Path(folder) / "metrics.json" for folder in folders]
+    if wildcards.partial:
+        return [str(path.absolute()) for path in metrics if path.is_file()]
+    return [str(path) for path in metrics]
+
+
+def get_published(wildcards):
+    return config["published_table"] or []
+
+
+def get_results(wildcards):
+    """What workflow.scripts.results.read_results wants to know of each dataset."""
+    methods = METHODS.loc[config["methods"], ["label", "pretraining"]].to_dict("index")
+    return [
+        {
+            "dataset": dataset,
+            "methods": methods,
+            "folders": run_folders(dataset),
+            "published": config["published_table"],
+        }
+        for dataset in get_datasets(wildcards)
+    ]
+
+
+def table_names():
+    """Tables to make: one of each dataset, and one of both."""
+    return [f"{dataset}_table" for dataset in config["datasets"]] + ["side_by_side"] * (len(config["datasets"]) > 1)
+
+
+def figure_names():
+    """Figures to make: some need both datasets, published numbers, or a method without pre-training."""
+    kinds = METHODS.loc[config["methods"], "pretraining"]
+    names = ["map", "classes", "training"]
+    names += ["gains"] * ("none" in set(kinds) and len(set(kinds)) > 1)
+    names += ["ranking"] * bool(config["published_table"])
+    names = [f"{dataset}_{name}" for dataset in config["datasets"] for name in names]
+    return names + ["ava_against_charades"] * (len(config["datasets"]) > 1)
+
+
+def get_figures(wildcards):
+    return [f"{config['results']}/{wildcards.partial}figures/{name}.svg" for name in figure_names()]

@@ -2,11 +2,11 @@
 
 
 rule cut_film:
-    """Copy the packets of the annotated window, without decoding them."""
+    """Copy the packets of the annotated window, without decoding them; NUT alone keeps every time stamp as it was."""
     input:
         film=get_film,
     output:
-        cut=f"{config['data']}/ava/cuts_{WINDOW}/{{video}}.mkv",
+        cut=f"{config['data']}/ava/cuts_{WINDOW}/{{video}}.nut",
     log:
         "<logs>/cut_film/{video}.log",
     benchmark:

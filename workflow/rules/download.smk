@@ -11,7 +11,6 @@ rule download_film:
         "<logs>/download_film/{film}.log",
     wildcard_constraints:
         film=r"[^/]+\.(mkv|mp4|webm)",
-    retries: 2
     conda:
         "../../envs/media.yaml"
     resources:
@@ -33,7 +32,6 @@ rule download:
         "<data>/downloads/{file}",
     log:
         "<logs>/download/{file}.log",
-    retries: 2
     conda:
         "../../envs/media.yaml"
     resources:

@@ -13,7 +13,6 @@ rule predict:
         "<logs>/predict/{dataset}/{method}/seed{seed}.log",
     benchmark:
         "<benchmarks>/predict/{dataset}/{method}/seed{seed}.tsv"
-    retries: 1
     conda:
         "../../envs/trainer.yaml"
     threads: max(1, config["machine"]["threads"])

@@ -30,7 +30,6 @@ rule finetune:
         "<logs>/finetune/{dataset}/{method}/seed{seed}.log",
     benchmark:
         "<benchmarks>/finetune/{dataset}/{method}/seed{seed}.tsv"
-    retries: 3
     conda:
         "../../envs/trainer.yaml"
     threads: max(1, config["machine"]["threads"])

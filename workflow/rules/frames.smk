@@ -4,7 +4,7 @@
 rule extract_frames:
     """Decode a cut at a constant rate into a tar of JPEGs and the index of their places."""
     input:
-        cut=f"{CUTS_FOLDER}/{{video}}.mkv",
+        cut=get_cut,
     output:
         archive=f"{FRAMES_FOLDER}/{{video}}.tar",
         index=f"{FRAMES_FOLDER}/{{video}}.npy",
@@ -17,8 +17,8 @@ rule extract_frames:
         "../../envs/media.yaml"
     threads: 2
     params:
-        start=AVA["start"],
-        stop=AVA["stop"],
+        start=get_cut_start,
+        stop=get_cut_stop,
         fps=AVA["fps"],
         quality=AVA["quality"],
         short_side=AVA["short_side"],
