@@ -31,6 +31,8 @@ def test_damage_above_the_end_is_told_and_below_is_not_looked_at():
         decode_top(marker, 150, "frame 3 of video abc")
     with pytest.raises(InputError, match="a frame: not a whole JPEG"):
         decode_top(jpeg[:-200], 20)
+    with pytest.raises(InputError, match="frame 3 of video abc: not a JPEG"):
+        decode_top(b"no picture", 20, "frame 3 of video abc")
 
 
 def test_progressive_pictures_are_decoded_whole():

@@ -193,7 +193,9 @@ class AvaClips(Dataset):
     def sizes(self):
         """What each item's frames measure, (height, width), from the header of each video's first frame."""
         videos = self.key_frames.videos
-        header = {video: frame_size(self.frames.read(video, 0)) for video in np.unique(videos)}
+        header = {
+            video: frame_size(self.frames.read(video, 0), f"frame 0 of video {video}") for video in np.unique(videos)
+        }
         return [header[video] for video in videos]
 
     def _sample(self, row, view_of):

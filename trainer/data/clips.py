@@ -19,7 +19,8 @@ def read_clip(frames, video, indices, choose_view, resizer=uint8_resizer):
             clip[place] = clip[place - 1]
             continue
         jpeg = frames.read(video, index)
-        size = frame_size(jpeg)
+        name = f"frame {index} of video {video}"
+        size = frame_size(jpeg, name)
         if view is None:
             view = choose_view(*size)
             resize = resizer(view)
@@ -28,7 +29,7 @@ def read_clip(frames, video, indices, choose_view, resizer=uint8_resizer):
                 f"{video}: frame {index} is {size[1]}x{size[0]}, frame {indices[0]} is "
                 f"{view.source[1]}x{view.source[0]}; extract the frames of this video again"
             )
-        pixels = resize(decode_top(jpeg, view.rows, f"frame {index} of video {video}"))
+        pixels = resize(decode_top(jpeg, view.rows, name))
         if clip is None:
             clip = np.empty((len(indices), *pixels.shape), pixels.dtype)
         clip[place] = pixels

@@ -18,9 +18,12 @@ BASELINE, RESTARTS, SCAN = 0xC0, 0xDD, 0xDA
 LEFT_OVER = "extraneous bytes before marker 0xd9"
 
 
-def frame_size(jpeg):
-    """(height, width) in pixels."""
-    return simplejpeg.decode_jpeg_header(jpeg)[:2]
+def frame_size(jpeg, name="a frame"):
+    """(height, width) in pixels; InputError if this is no JPEG, see `decode_top`."""
+    try:
+        return simplejpeg.decode_jpeg_header(jpeg)[:2]
+    except ValueError as error:
+        raise InputError(f"{name}: not a JPEG ({error})") from error
 
 
 def decode_top(jpeg, rows, name="a frame"):
@@ -29,7 +32,7 @@ def decode_top(jpeg, rows, name="a frame"):
     JPEGs that are not baseline, or have restart markers, are decoded as a whole. ``name`` is for the message of the
     InputError that a damaged JPEG raises; damage below the rows decoded goes unnoticed.
     """
-    height, width = frame_size(jpeg)
+    height, width = frame_size(jpeg, name)
     rows += 2  # the last row's colours are blended with those of the row below
     place = _place_of_height(jpeg)
     if rows >= height or place is None:
@@ -47,6 +50,8 @@ def _place_of_height(jpeg):
     """Where in the bytes the height is; None if the JPEG cannot be left early."""
     place, segment = None, 2
     while (marker := jpeg[segment + 1]) != SCAN:
+        if jpeg[segment] != 0xFF or marker == 0xFF:  # padding, which is legal and rare
+            return None
         if marker == BASELINE:
             place = segment + 5
         elif marker == RESTARTS:
