@@ -1,0 +1,55 @@
+"""mAP of every method of a dataset, beside the published one."""
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from workflow.scripts import style
+from workflow.scripts.grid import MISSING
+from workflow.scripts.job import job
+from workflow.scripts.results import Results, read_all
+from workflow.scripts.table import table
+
+
+def plot_map(results: Results) -> Figure:
+    """A bar per method, in the order of the tables, with the spread over seeds; diamonds are published."""
+    rows = table(results)
+    figure = Figure(figsize=(6.4, 0.8 + 0.28 * len(rows)))
+    axes = figure.add_subplot()
+    places = list(range(len(rows)))
+    axes.barh(places, rows.mAP, 0.62, color=style.colours(results.methods), xerr=rows.mAP_std, ecolor="black")
+    # The numbers stand in columns beside the bars, where nothing covers them.
+    axes.set_xlim(
+        0, 1.03 * max(1, rows.filter(["mAP", "published_mAP"]).max(axis=None), (rows.mAP + rows.mAP_std).max())
+    )
+    write_numbers(axes, 36, "ours", rows.mAP, "pending")
+    if "published_mAP" in rows:
+        diamonds = {"marker": "D", "s": 26, "facecolor": "white", "edgecolor": "black", "zorder": 3}
+        axes.scatter(rows.published_mAP, places, **diamonds, clip_on=False)
+        write_numbers(axes, 106, "published ◇", rows.published_mAP, MISSING)
+    axes.set_yticks(places, rows.label)
+    axes.tick_params(axis="y", length=0)
+    axes.invert_yaxis()
+    axes.grid(axis="x")
+    axes.set_title(results.title)
+    axes.set_xlabel("mAP (%)")
+    return figure
+
+
+def write_numbers(axes, right, heading, values, missing):
+    """A column of numbers, one beside each bar; its right edge is ``right`` points from that of the axes."""
+    texts = [missing if pd.isna(value) else f"{value:.1f}" for value in values]
+    for place, text in enumerate([heading, *texts], start=-1):
+        axes.annotate(
+            text,
+            (1, place),
+            (right, 0),
+            xycoords=axes.get_yaxis_transform(),
+            textcoords="offset points",
+            ha="right",
+            va="center",
+        )
+
+
+if __name__ == "__main__":
+    with job(snakemake):
+        style.save(plot_map(*read_all(snakemake.params.results)), snakemake.output)

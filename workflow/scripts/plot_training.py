@@ -1,0 +1,57 @@
+"""Training curves: loss and validation mAP of every run."""
+
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from workflow.scripts import style
+from workflow.scripts.job import job
+from workflow.scripts.results import Results, histories, read_all
+
+COLUMNS = 6  # panels in a row
+
+
+def plot_training(results: Results) -> Figure:
+    """A panel per method, its runs in colour before those of all others; first the loss, then validation mAP."""
+    curves = histories(results)
+    rows = -(-len(curves) // COLUMNS)
+    # Placed by hand: constrained layout takes seconds over so many panels.
+    figure = Figure(figsize=(10, 0.6 + 2.9 * rows), layout="none")
+    if results.runs.empty:
+        style.nothing(figure)
+        return figure
+    for part, (column, scale, label) in zip(
+        figure.subfigures(2, 1),
+        [("loss", 1, "training loss"), ("mAP", 100, "validation mAP (%)")],
+        strict=True,
+    ):
+        panels = part.subplots(rows, min(COLUMNS, len(curves)), sharex=True, sharey=True, squeeze=False).ravel()
+        part.subplots_adjust(left=0.07, right=0.99, bottom=0.4 / rows, top=1 - 0.12, hspace=0.35, wspace=0.12)
+        for axes, method in zip(panels, curves, strict=False):
+            draw_curves(axes, curves, method, column, scale, style.COLOURS[results.methods.pretraining[method]])
+            axes.set_title(results.methods.label[method], fontsize=8.5, fontweight="normal")
+        for axes in panels[len(curves) :]:
+            axes.set_visible(False)
+        part.supylabel(label, fontsize=9)
+        part.supxlabel("epoch", fontsize=9, y=0.1 / rows)
+    return figure
+
+
+def draw_curves(axes, curves, method, column, scale, colour):
+    """All curves in grey, those of one method over them in colour."""
+    marker = "." if column == "mAP" else None  # measured in some epochs only
+    axes.grid(axis="y")
+    axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+    for runs, look in (
+        ([run for other in curves.values() for run in other], {"color": style.OTHERS, "lw": 0.7, "ms": 3}),
+        (curves[method], {"color": colour, "lw": 1.6, "ms": 5}),
+    ):
+        for run in runs:
+            known = run.dropna(subset=column)
+            axes.plot(known.epoch, scale * known[column], marker=marker, **look)
+    if not curves[method]:
+        axes.text(0.5, 0.5, "pending", transform=axes.transAxes, ha="center", va="center", color=colour)
+
+
+if __name__ == "__main__":
+    with job(snakemake):
+        style.save(plot_training(*read_all(snakemake.params.results)), snakemake.output)
