@@ -14,8 +14,9 @@ def plot_training(results: Results) -> Figure:
     """A panel per method, its runs in colour before those of all others; first the loss, then validation mAP."""
     curves = histories(results)
     rows = -(-len(curves) // COLUMNS)
+    height = 0.8 + 1.3 * rows  # inches, of each part
     # Placed by hand: constrained layout takes seconds over so many panels.
-    figure = Figure(figsize=(10, 0.6 + 2.9 * rows), layout="none")
+    figure = Figure(figsize=(10, 2 * height), layout="none")
     if results.runs.empty:
         style.nothing(figure)
         return figure
@@ -25,14 +26,14 @@ def plot_training(results: Results) -> Figure:
         strict=True,
     ):
         panels = part.subplots(rows, min(COLUMNS, len(curves)), sharex=True, sharey=True, squeeze=False).ravel()
-        part.subplots_adjust(left=0.07, right=0.99, bottom=0.4 / rows, top=1 - 0.12, hspace=0.35, wspace=0.12)
+        part.subplots_adjust(left=0.07, right=0.99, bottom=0.5 / height, top=1 - 0.3 / height, hspace=0.4, wspace=0.12)
         for axes, method in zip(panels, curves, strict=False):
             draw_curves(axes, curves, method, column, scale, style.COLOURS[results.methods.pretraining[method]])
             axes.set_title(results.methods.label[method], fontsize=8.5, fontweight="normal")
         for axes in panels[len(curves) :]:
             axes.set_visible(False)
         part.supylabel(label, fontsize=9)
-        part.supxlabel("epoch", fontsize=9, y=0.1 / rows)
+        part.supxlabel("epoch", fontsize=9, y=0.02)
     return figure
 
 
@@ -40,6 +41,7 @@ def draw_curves(axes, curves, method, column, scale, colour):
     """All curves in grey, those of one method over them in colour."""
     marker = "." if column == "mAP" else None  # measured in some epochs only
     axes.grid(axis="y")
+    axes.set_xlim(0, 1.03 * max(run.epoch.max() for runs in curves.values() for run in runs))
     axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
     for runs, look in (
         ([run for other in curves.values() for run in other], {"color": style.OTHERS, "lw": 0.7, "ms": 3}),
