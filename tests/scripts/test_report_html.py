@@ -220,6 +220,13 @@ def test_differences_name_setting_and_method():
     ]
 
 
+def test_facts_tell_the_code_of_the_runs(tmp_path):
+    results = with_predictions(tmp_path, made_up(tmp_path / "runs"))
+    for folder, code in zip(results.runs.folder, ["commit a", "commit b", "commit a", "commit a"], strict=True):
+        Path(folder, "environment.json").write_text(f'{{"code": "{code}"}}')
+    assert facts([results], tmp_path)["Code of the runs"] == "commit a; commit b"
+
+
 def test_facts_without_a_run(tmp_path):
     told = facts([made_up(tmp_path, without=[(method, 1) for method in METHODS])], tmp_path)
     assert told["Charades"] == "0 of 4 runs finished, 4 methods, seeds –"

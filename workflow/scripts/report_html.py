@@ -1,17 +1,15 @@
 """One page, without network, that shows an experiment: what was run, tables, figures, cost, differences, examples."""
 
-import os
-import platform
+import json
 import re
-import subprocess
 from dataclasses import dataclass
 from datetime import datetime
-from importlib.metadata import version
 from pathlib import Path
 
 import jinja2
 import yaml
 
+from trainer.environment import environment
 from trainer.errors import InputError
 from trainer.files import whole_file
 from workflow.scripts.cost_of_steps import cost_of_steps
@@ -22,7 +20,6 @@ from workflow.scripts.results import TITLES, Results, mean_map, read_all
 from workflow.scripts.side_by_side import side_by_side_grid
 from workflow.scripts.table import table_grid
 
-PACKAGES = ["torch", "torchvision", "fvcore", "numpy", "pandas", "opencv-python-headless", "simplejpeg", "snakemake"]
 # Okabe and Ito's palette, those that black digits can be read on.
 BOX_COLOURS = ["#56B4E9", "#E69F00", "#F0E442", "#009E73", "#CC79A7"]
 DATE = "%Y-%m-%d %H:%M"
@@ -45,15 +42,15 @@ def report(template, datasets: list[Results], figures, benchmarks, frames, confi
     with the records of extracted films; ``config``: of the workflow; ``published``: settings in the same shape;
     ``method_rows``: the methods table, {method: row}.
     """
-    environment = jinja2.Environment(
+    pages = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(template).parent),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters["duration"] = duration
-    return environment.get_template(Path(template).name).render(
+    pages.filters["duration"] = duration
+    return pages.get_template(Path(template).name).render(
         names=" and ".join(results.title for results in datasets),
         facts=facts(datasets, frames),
         pending=sum(results.pending for results in datasets),
@@ -78,44 +75,22 @@ def facts(datasets: list[Results], frames) -> dict[str, str]:
         for results in datasets
     }
     if runs:
+        environments = [Path(run.folder, "environment.json") for run in runs]
         begin = min(Path(run.folder, "config.yaml").stat().st_mtime for run in runs)
         end = max(Path(run.folder, "metrics.json").stat().st_mtime for run in runs)
         told["Runs made"] = " to ".join(datetime.fromtimestamp(time).strftime(DATE) for time in (begin, end))
         told["Trained on"] = ", ".join(sorted({run.device for run in runs}))
+        if codes := {json.loads(path.read_text())["code"] for path in environments if path.is_file()}:
+            told["Code of the runs"] = "; ".join(sorted(codes))
         told["PyTorch of the runs"] = ", ".join(sorted({run.torch for run in runs}))
     if ffmpeg := {yaml.safe_load(path.read_text())["ffmpeg"] for path in Path(frames).glob("*.json")}:
         told["ffmpeg"] = ", ".join(sorted(ffmpeg))
+    here = environment()
     return told | {
-        "Code": commit(),
-        "Report made on": f"{processor()}, {os.cpu_count()} cores, {memory():.0f} GB, {platform.platform(terse=True)}",
-        "Packages": ", ".join(
-            [f"Python {platform.python_version()}", *(f"{name} {version(name)}" for name in PACKAGES)]
-        ),
+        "Code of this report": here["code"],
+        "This report's machine": "{processor}, {cores} cores, {memory_gb} GB, {system}".format(**here),
+        "Packages": ", ".join(f"{name} {number}" for name, number in here["packages"].items()),
     }
-
-
-def commit() -> str:
-    """The commit of this checkout."""
-
-    def git(*words):
-        return subprocess.run(["git", *words], capture_output=True, text=True, check=True).stdout.strip()
-
-    try:
-        changed = ", with local changes" if git("status", "--porcelain", "--untracked-files=no") else ""
-        return git("log", "-1", "--format=commit %h of %cs") + changed
-    except (OSError, subprocess.CalledProcessError):  # no git, or unpacked from an archive
-        return "not a git checkout"
-
-
-def processor() -> str:
-    cpus = Path("/proc/cpuinfo")
-    names = re.findall(r"model name\s*: (.*)", cpus.read_text()) if cpus.is_file() else []
-    return names[0] if names else platform.processor() or platform.machine()
-
-
-def memory() -> float:
-    """Of this machine, in GB."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
 
 
 def duration(hours) -> str:
