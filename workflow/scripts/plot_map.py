@@ -28,7 +28,7 @@ def plot_map(results: Results) -> Figure:
         write_numbers(axes, 106, "published ◇", rows.published_mAP, MISSING)
     axes.set_yticks(places, rows.label)
     axes.tick_params(axis="y", length=0)
-    axes.invert_yaxis()
+    axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.grid(axis="x")
     axes.set_title(results.title)
     axes.set_xlabel("mAP (%)")

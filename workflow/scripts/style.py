@@ -46,7 +46,8 @@ def colours(methods):
 def nothing(figure):
     """Say in an empty figure that there is nothing to show yet."""
     figure.clear()
-    figure.text(0.5, 0.5, "No run is finished yet.", ha="center", va="center", color=COLOURS["none"])
+    figure.set_size_inches(6.4, 1)
+    figure.text(0.5, 0.5, "Too few runs are finished.", ha="center", va="center", color=COLOURS["none"])
 
 
 def save(figure, paths):

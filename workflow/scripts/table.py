@@ -81,11 +81,12 @@ def map_cells(results: Results) -> list[Cell]:
 def note(results: Results) -> str:
     """What the reader must know to read the table."""
     sentences = []
-    if results.dataset == "ava":
+    if "official_mAP" in results.runs:
         sentences.append("mAP is by the published protocol, Official by ActivityNet's script.")
     if results.runs["seed"].nunique() > 1:
         sentences.append("mAP is the mean over seeds ± one standard deviation.")
-    sentences.append("GFLOPs of one clip; Trained and Tested on: videos.")
+    if "gflops" in results.runs:
+        sentences.append("GFLOPs of one clip; Trained and Tested on: videos.")
     if results.pending:
         sentences.append(f"{results.pending} of {results.methods.wanted.sum()} runs are pending.")
     return " ".join(sentences)
