@@ -23,6 +23,7 @@ rule plot_map:
         "../../envs/trainer.yaml"
     params:
         results=get_results,
+        finished=get_finished,
     script:
         "../scripts/plot_map.py"
 
@@ -48,6 +49,7 @@ rule plot_ranking:
         "../../envs/trainer.yaml"
     params:
         results=get_results,
+        finished=get_finished,
     script:
         "../scripts/plot_ranking.py"
 
@@ -72,6 +74,7 @@ rule plot_classes:
         "../../envs/trainer.yaml"
     params:
         results=get_results,
+        finished=get_finished,
     script:
         "../scripts/plot_classes.py"
 
@@ -96,6 +99,7 @@ rule plot_gains:
         "../../envs/trainer.yaml"
     params:
         results=get_results,
+        finished=get_finished,
     script:
         "../scripts/plot_gains.py"
 
@@ -120,6 +124,7 @@ rule plot_training:
         "../../envs/trainer.yaml"
     params:
         results=get_results,
+        finished=get_finished,
     script:
         "../scripts/plot_training.py"
 
@@ -144,6 +149,7 @@ rule plot_ava_against_charades:
         "../../envs/trainer.yaml"
     params:
         results=get_results,
+        finished=get_finished,
     script:
         "../scripts/plot_ava_against_charades.py"
 
@@ -170,6 +176,7 @@ rule report_html:
         "../../envs/trainer.yaml"
     params:
         results=get_results,
+        finished=get_finished,
         benchmarks=f"{config['results']}/benchmarks",
         frames=FRAMES_FOLDER,
         method_rows=METHODS.loc[config["methods"]].to_dict("index"),

@@ -22,6 +22,7 @@ rule table:
         "../../envs/trainer.yaml"
     params:
         results=get_results,
+        finished=get_finished,
     script:
         "../scripts/table.py"
 
@@ -47,5 +48,6 @@ rule side_by_side:
         "../../envs/trainer.yaml"
     params:
         results=get_results,
+        finished=get_finished,
     script:
         "../scripts/side_by_side.py"
