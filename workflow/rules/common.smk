@@ -257,17 +257,22 @@ def get_datasets(wildcards):
     return [wildcards.dataset] if "dataset" in wildcards.keys() else config["datasets"]
 
 
-def get_runs(wildcards):
-    """The metrics.json of all runs, the last file that a run writes.
-
-    What is partial takes the runs that are finished now. Their paths are absolute, since no rule makes such a path: a
-    look at what there is starts no run.
-    """
+def metrics_of(wildcards):
+    """The metrics.json of all runs: the last file that a run writes."""
     folders = [folder for dataset in get_datasets(wildcards) for of in run_folders(dataset).values() for folder in of]
-    metrics = [Path(folder) / "metrics.json" for folder in folders]
-    if wildcards.partial:
-        return [str(path.absolute()) for path in metrics if path.is_file()]
-    return [str(path) for path in metrics]
+    return [f"{folder}/metrics.json" for folder in folders]
+
+
+def get_runs(wildcards):
+    """All runs; what is partial waits for none and starts none."""
+    return [] if wildcards.partial else metrics_of(wildcards)
+
+
+def get_finished(wildcards):
+    """For what is partial, the runs that are finished, and when: it is made again when this changes."""
+    return {
+        path: os.stat(path).st_mtime for path in metrics_of(wildcards) if wildcards.partial and os.path.isfile(path)
+    }
 
 
 def get_published(wildcards):
