@@ -21,11 +21,11 @@ def plot_map(results: Results) -> Figure:
     axes.set_xlim(
         0, 1.03 * max(1, rows.filter(["mAP", "published_mAP"]).max(axis=None), (rows.mAP + rows.mAP_std).max())
     )
-    write_numbers(axes, 36, "ours", rows.mAP, "pending")
+    write_numbers(axes, 46, "ours", rows.mAP, "pending")
     if "published_mAP" in rows:
         diamonds = {"marker": "D", "s": 26, "facecolor": "white", "edgecolor": "black", "zorder": 3}
         axes.scatter(rows.published_mAP, places, **diamonds, clip_on=False)
-        write_numbers(axes, 106, "published ◇", rows.published_mAP, MISSING)
+        write_numbers(axes, 114, "published ◇", rows.published_mAP, MISSING)
     axes.set_yticks(places, rows.label)
     axes.tick_params(axis="y", length=0)
     axes.set_ylim(len(rows) - 0.5, -0.5)
