@@ -1,10 +1,13 @@
 """How all figures look: one style, colours that colour-blind readers tell apart, and no ink without meaning."""
 
+import logging
+
 import matplotlib as mpl
 
 from trainer.files import whole_file
 
 mpl.use("Agg")
+logging.getLogger("fontTools").setLevel(logging.WARNING)  # it tells of every font table of a PDF
 mpl.rcParams.update(
     {
         "font.family": "DejaVu Sans",  # comes with matplotlib, so figures are the same everywhere
