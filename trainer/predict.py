@@ -27,7 +27,7 @@ def predict(run, folder, world):
     if not weights.is_file():
         raise InputError(f"{weights}: no such file; make it by python -m trainer.train --config {folder}/config.yaml")
     model = build_model(run.model, run.dataset, run.clip)
-    model.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
+    model.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True)["model"])
     model.to(world.device)
     predictions = predict_test(model, run, world)
     if world.leads:
@@ -53,7 +53,7 @@ def predict_boxes(model, clips, run, world):
     """Score every person box of AVA clips."""
 
     def score(batch):
-        rows = np.asarray(batch.rows)[batch.boxes[:, 0].long().cpu()]
+        rows = np.asarray(batch.rows)[batch.boxes[:, 0].long().cpu().numpy()]
         return {"row": rows, "box": batch.origins.cpu().numpy(), "score": probabilities(model, batch, run)}
 
     predictions = collect(evaluation_loader(clips, run, world.rank), score, model, world)

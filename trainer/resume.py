@@ -1,5 +1,6 @@
 """Resume checkpoints: a run that was stopped at any moment goes on from its last whole one."""
 
+import hashlib
 import logging
 import signal
 import sys
@@ -57,23 +58,21 @@ class Pause:
 
 
 def identity(run: config.Run) -> str:
-    """The text of everything that decides the result: the run without the machine that happens to do it."""
+    """What decides the result: the run without the machine that happens to do it, and the trainer's code."""
     neutral = replace(run.machine, device="", ranks=0, workers=0, threads=0, save_minutes=0)
-    return config.dump(replace(run, machine=neutral))
+    code = hashlib.sha256()
+    for file in sorted(Path(__file__).parent.rglob("*.py")):
+        code.update(file.read_bytes())
+    return f"{config.dump(replace(run, machine=neutral))}code: {code.hexdigest()}\n"
 
 
-def save(path, run, model, optimiser, progress: Progress):
-    """Write a resume checkpoint, whole or not at all."""
+def save(path, run, model, progress: Progress, optimiser=None):
+    """Write a resume checkpoint, whole or not at all; a finished run has no more use for the optimiser."""
+    content = {"identity": identity(run), "progress": asdict(progress), "model": model.state_dict()}
+    if optimiser:
+        content["optimiser"] = optimiser.state_dict()
     with whole_file(path) as partial:
-        torch.save(
-            {
-                "identity": identity(run),
-                "progress": asdict(progress),
-                "model": model.state_dict(),
-                "optimiser": optimiser.state_dict(),
-            },
-            partial,
-        )
+        torch.save(content, partial)
 
 
 def load(path, run, model, optimiser, device) -> Progress:
@@ -82,10 +81,11 @@ def load(path, run, model, optimiser, device) -> Progress:
         return Progress()
     saved = torch.load(path, map_location=device, weights_only=True)
     if saved["identity"] != identity(run):
-        log.info("%s is of a run with other settings: starting from the beginning", path)
+        log.info("%s is of a run with other settings or other code: starting from the beginning", path)
         return Progress()
     model.load_state_dict(saved["model"])
-    optimiser.load_state_dict(saved["optimiser"])
+    if "optimiser" in saved:
+        optimiser.load_state_dict(saved["optimiser"])
     progress = Progress(**saved["progress"])
     log.info("going on after epoch %d and %d steps", progress.epoch, progress.iteration)
     return progress

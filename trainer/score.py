@@ -4,6 +4,7 @@ import json
 import logging
 
 import numpy as np
+import pandas as pd
 
 from trainer.errors import InputError
 from trainer.files import whole_file
@@ -57,9 +58,12 @@ def score_validation(run, predictions):
 
 
 def score_boxes(run, predictions, protocol="published", only=lambda ground_truth: ground_truth):
-    """Frame-mAP's average precision per class, against ``only`` a part of the ground truth if asked for."""
+    """Frame-mAP's average precision per class, on the films of the test list, and of their truth ``only`` a part."""
+    ground_truth = ava_files.of_videos(
+        ava_files.read_ground_truth(run.data.ground_truth), pd.read_csv(run.data.test, dtype=str)["video"].unique()
+    )
     return ava.frame_map(
-        only(ava_files.read_ground_truth(run.data.ground_truth)),
+        only(ground_truth),
         detections_of(run, predictions),
         ava_files.read_label_map(run.data.label_map),
         ava_files.read_exclusions(run.data.excluded),

@@ -3,7 +3,7 @@
     python -m trainer.train --config results/runs/ava/moco/seed0/config.yaml
 
 Writes beside the config: model.pth (final weights), history.csv (a row per epoch), summary.json (what was trained),
-tensorboard/ and, while it runs, resume.pth. A run that was stopped goes on from there and ends with the same weights.
+tensorboard/ and resume.pth. A run that was stopped goes on from there and ends with the same weights.
 """
 
 import json
@@ -54,7 +54,7 @@ def fit(run, folder, world):
 
     def save():
         if world.leads:
-            resume.save(folder / "resume.pth", run, model, optimiser, progress)
+            resume.save(folder / "resume.pth", run, model, progress, optimiser)
 
     pause = resume.Pause(run.machine.save_minutes, save, world.leads)
     while progress.epoch < run.training.epochs:
@@ -62,7 +62,7 @@ def fit(run, folder, world):
         progress.finish_epoch(epoch_row(model, loader, run, world, progress))
         if world.leads:
             write_history(folder, progress.history)
-        save()
+        pause()
     if world.leads:
         write_results(folder, run, model, progress, clips)
 
@@ -155,7 +155,7 @@ def epoch_row(model, loader, run, world, progress):
         if training.precise_bn_batches:
             measure_statistics(model, loader, run, world, progress)
         world.broadcast(model.buffers())
-        row["mAP"] = score_validation(run, predict_validation(model, run, world))
+        row["mAP"] = float(score_validation(run, predict_validation(model, run, world)))
         log.info("epoch %d/%d  validation mAP %.4f", epoch, training.epochs, row["mAP"])
     return row
 
@@ -200,8 +200,10 @@ def write_history(folder, history):
 
 
 def write_results(folder, run, model, progress, clips):
-    """The final weights and what they cost; then the resume checkpoint has served."""
-    write_history(folder, progress.history)
+    """summary.json and model.pth. The last resume checkpoint is the same file as model.pth, by a second name.
+
+    So it costs no disk, and a job that ends past its time limit, whose outputs Snakemake deletes, trains nothing again.
+    """
     summary = {
         **cost(model, run.clip),
         "epochs": run.training.epochs,
@@ -210,11 +212,12 @@ def write_results(folder, run, model, progress, clips):
         "device": torch.cuda.get_device_name() if run.machine.device == "cuda" else platform.processor() or "CPU",
         "torch": torch.__version__,
     }
+    write_history(folder, progress.history)
     with whole_file(folder / "summary.json") as partial:
         partial.write_text(json.dumps(summary, indent=2) + "\n")
+    resume.save(folder / "resume.pth", run, model, progress)
     with whole_file(folder / "model.pth") as partial:
-        torch.save(model.state_dict(), partial)
-    (folder / "resume.pth").unlink(missing_ok=True)
+        partial.hardlink_to(folder / "resume.pth")
 
 
 if __name__ == "__main__":

@@ -98,7 +98,15 @@ def read_label_map(path) -> dict[int, str]:
 
 def every_fourth_second(ground_truth: GroundTruth) -> GroundTruth:
     """The part that the published experiment evaluates during training: seconds divisible by 4."""
-    kept = ground_truth.second % 4 == 0
+    return _part(ground_truth, ground_truth.second % 4 == 0)
+
+
+def of_videos(ground_truth: GroundTruth, videos) -> GroundTruth:
+    """The part of a subset of films: boxes of the others are not there to be found."""
+    return _part(ground_truth, np.isin(ground_truth.videos, list(videos))[ground_truth.video])
+
+
+def _part(ground_truth, kept):
     rows = {name: getattr(ground_truth, name)[kept] for name in ("video", "second", "box", "action", "person")}
     return replace(ground_truth, **rows)
 

@@ -58,6 +58,7 @@ FILMS_FOLDER = HAVE["ava_films"] or f"{config['data']}/ava/films"
 CUTS_FOLDER = f"{config['data']}/ava/cuts_{WINDOW}"
 FRAMES_FOLDER = f"{config['data']}/ava/frames_{FRAMES}"
 ANNOTATIONS_FOLDER = HAVE["ava_annotations"] or f"{config['data']}/ava/annotations"
+LISTS = f"{config['results']}/lists"
 CHARADES_TAR = HAVE["charades_tar"] or f"{config['data']}/downloads/charades/Charades_v1_rgb.tar"
 CHARADES_LISTS = HAVE["charades_lists"] or f"{config['data']}/downloads/charades"
 
@@ -97,7 +98,7 @@ def get_cut_stop(wildcards):
 def get_ava_frames(wildcards):
     """Where AVA's frames are: archives and their indices, or a user's folder of loose frames."""
     if HAVE["ava_frames"]:
-        return {"folder": HAVE["ava_frames"], "videos": expand("<lists>/ava_folder.csv")}
+        return {"folder": HAVE["ava_frames"], "videos": f"{LISTS}/ava_folder.csv"}
     return {
         "archives": expand(f"{FRAMES_FOLDER}/{{video}}.tar", video=FILMS),
         "indices": expand(f"{FRAMES_FOLDER}/{{video}}.npy", video=FILMS),
@@ -107,11 +108,11 @@ def get_ava_frames(wildcards):
 def get_charades_frames(wildcards):
     """Where Charades' frames are: its own tar and index, or a user's folder of loose frames."""
     if HAVE["charades_frames"]:
-        return {"folder": HAVE["charades_frames"], "videos": expand("<lists>/charades_folder.csv")}
+        return {"folder": HAVE["charades_frames"], "videos": f"{LISTS}/charades_folder.csv"}
     return {
         "archive": CHARADES_TAR,
-        "index": expand("<data>/charades/index.npy"),
-        "videos": expand("<data>/charades/videos.csv"),
+        "index": f"{config['data']}/charades/index.npy",
+        "videos": f"{config['data']}/charades/videos.csv",
     }
 
 
@@ -206,7 +207,7 @@ def get_checkpoint(wildcards):
 def get_run(wildcards):
     """Everything that decides a run, in the shape of trainer.config.Run."""
     row, dataset = METHODS.loc[wildcards.method], config[wildcards.dataset]
-    lists = f"{config['results']}/lists/{wildcards.dataset}"
+    lists = f"{LISTS}/{wildcards.dataset}"
     data = {"frames": f"{lists}_frames.csv", "train": f"{lists}_train.csv", "test": f"{lists}_val.csv"}
     if wildcards.dataset == "ava":
         data |= {key: f"{ANNOTATIONS_FOLDER}/{ANNOTATIONS[key]}" for key in ("ground_truth", "excluded", "label_map")}
@@ -231,7 +232,7 @@ def get_run(wildcards):
 
 def get_lists(wildcards):
     """The checked lists of a dataset: what to read and what it shows."""
-    return expand("<lists>/{dataset}_{part}.csv", dataset=wildcards.dataset, part=["frames", "train", "val"])
+    return [f"{LISTS}/{wildcards.dataset}_{part}.csv" for part in ("frames", "train", "val")]
 
 
 def get_gpus(wildcards):

@@ -18,6 +18,7 @@ rule list_ava:
     conda:
         "../../envs/trainer.yaml"
     params:
+        videos=list(FILMS),
         start=AVA["start"],
         stop=AVA["stop"],
         fps=AVA["fps"],

@@ -58,8 +58,8 @@ def download(urls, destination, *, bytes=None, sha256=None, ffmpeg=None, pauses=
     """Fetch ``destination`` from the first of ``urls`` that has it.
 
     A source is an http(s) URL, a YouTube page, a file:// URL or a local path (linked, across file systems copied).
-    ``bytes`` and ``sha256`` are checked where known, and the content by the destination's suffix; what fails is thrown
-    away. ``ffmpeg``: for YouTube's streams. Raises InputError naming each source and what was wrong with it, or that
+    ``bytes`` and ``sha256`` (or its beginning) are checked where known, and the content by its suffix; what fails is
+    thrown away. ``ffmpeg``: for YouTube's streams. Raises InputError naming each source and what was wrong with it, or that
     the disk is full.
     """
     destination = Path(destination)
@@ -115,7 +115,7 @@ def _check(partial, destination, size, sha256):
     if sha256 is not None:
         with partial.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
-        if digest != sha256.lower():
+        if not digest.startswith(sha256.lower()):
             raise Unavailable(f"has SHA-256 {digest}, expected {sha256}")
     try:
         check_content(partial, destination.name)

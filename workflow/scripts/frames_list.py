@@ -30,9 +30,19 @@ def frames_in_one_archive(archive, index, videos):
     return rows
 
 
-def frames_in_folder(folder, videos, separator):
-    """Rows of COLUMNS for loose frames, <folder>/<video>/<video><separator>000001.jpg, counted in a CSV."""
-    return [(video, frames, frame_pattern(folder, video, separator), "", 0) for video, frames, _ in read_videos(videos)]
+def frames_in_folder(folder, videos, separator, selected=None):
+    """Rows of COLUMNS for loose frames, <folder>/<video>/<video><separator>000001.jpg, counted in a CSV.
+
+    ``selected``: the videos to take, by default all. Raises InputError for one that the folder lacks.
+    """
+    counts = {video: frames for video, frames, _ in read_videos(videos)}
+    selected = counts if selected is None else selected
+    if missing := [video for video in selected if video not in counts]:
+        raise InputError(
+            f"{folder}: lacks {len(missing)} of the {len(selected)} videos selected: {', '.join(missing[:10])}"
+            f"{', ...' if missing[10:] else ''}; add their frames, or name them in config: ava: leave_out"
+        )
+    return [(video, counts[video], frame_pattern(folder, video, separator), "", 0) for video in selected]
 
 
 def write_frames_list(path, rows):

@@ -97,8 +97,10 @@ def report_split(split, boxes, left_out):
 
 if __name__ == "__main__":
     with job(snakemake):
-        if folder := snakemake.input.get("folder"):
-            films = frames_in_folder(folder, snakemake.input.videos, "_")
+        source, settings = snakemake.input, dict(snakemake.params)
+        selected = settings.pop("videos")
+        if folder := source.get("folder"):
+            films = frames_in_folder(folder, source.videos, "_", selected)
         else:
-            films = frames_in_archives(snakemake.input.archives, snakemake.input.indices)
-        list_ava(films, snakemake.input, snakemake.output, **snakemake.params)
+            films = frames_in_archives(source.archives, source.indices)
+        list_ava(films, source, snakemake.output, **settings)
