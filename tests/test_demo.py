@@ -15,7 +15,7 @@ from trainer.score import score_test
 RESULTS = ROOT / "results"
 DATASETS = ["ava", "charades"]
 METHODS = pd.read_csv(ROOT / "config/methods.tsv", sep="\t").method.tolist()
-SHUFFLES = 5
+SHUFFLES = 9
 
 pytestmark = [
     pytest.mark.demo,
@@ -55,7 +55,7 @@ def test_every_run_is_better_than_chance(dataset):
             _, metrics = score_test(run, predictions | {"score": predictions["score"][order]})
             shuffled.append(metrics["mAP"])
         reached = json.loads((folder / "metrics.json").read_text())["mAP"]
-        assert reached > max(shuffled) + 0.05, f"{folder}: mAP {reached:.3f}, shuffled {max(shuffled):.3f}"
+        assert reached > max(np.mean(shuffled) + 0.1, *shuffled), f"{folder}: mAP {reached:.3f}, shuffled {shuffled}"
 
 
 def test_detections_are_in_the_official_format(tmp_path):

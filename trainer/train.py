@@ -3,12 +3,11 @@
     python -m trainer.train --config results/runs/ava/moco/seed0/config.yaml
 
 Writes beside the config: model.pth (final weights), history.csv (a row per epoch), summary.json (what was trained),
-tensorboard/ and resume.pth. A run that was stopped goes on from there and ends with the same weights.
+environment.json (on what), tensorboard/ and resume.pth. A run that was stopped goes on from there and ends with the same weights.
 """
 
 import json
 import logging
-import platform
 import time
 from contextlib import contextmanager, nullcontext
 from itertools import islice
@@ -25,6 +24,7 @@ from trainer import resume
 from trainer.command import on_gpus, parse
 from trainer.data import ava, charades
 from trainer.data.batch import network_input, training_loader
+from trainer.environment import environment
 from trainer.errors import InputError
 from trainer.files import whole_file
 from trainer.models.checkpoints import load_backbone
@@ -200,21 +200,21 @@ def write_history(folder, history):
 
 
 def write_results(folder, run, model, progress, clips):
-    """summary.json and model.pth. The last resume checkpoint is the same file as model.pth, by a second name.
+    """summary.json, environment.json and model.pth.
 
-    So it costs no disk, and a job that ends past its time limit, whose outputs Snakemake deletes, trains nothing again.
+    The last resume checkpoint is the same file as model.pth by a second name: it costs no disk, and a job that ends past
+    its time limit, whose outputs Snakemake deletes, trains nothing again.
     """
     summary = {
         **cost(model, run.clip),
         "epochs": run.training.epochs,
         "videos_trained": pd.read_csv(run.data.train)["video"].nunique(),
         "clips_trained": len(clips),
-        "device": torch.cuda.get_device_name() if run.machine.device == "cuda" else platform.processor() or "CPU",
-        "torch": torch.__version__,
     }
     write_history(folder, progress.history)
-    with whole_file(folder / "summary.json") as partial:
-        partial.write_text(json.dumps(summary, indent=2) + "\n")
+    for name, content in ("summary", summary), ("environment", environment(run.machine.device)):
+        with whole_file(folder / f"{name}.json") as partial:
+            partial.write_text(json.dumps(content, indent=2) + "\n")
     resume.save(folder / "resume.pth", run, model, progress)
     with whole_file(folder / "model.pth") as partial:
         partial.hardlink_to(folder / "resume.pth")

@@ -9,8 +9,10 @@ from snakemake.exceptions import WorkflowError
 from snakemake.utils import validate
 
 # Jobs run the Python that runs Snakemake, and find the trainer; those of a cluster too, which parse this file again.
-os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [os.getcwd(), os.environ.get("PYTHONPATH")]))
+os.environ.update(
+    PATH=os.pathsep.join([str(Path(sys.executable).parent), os.getenv("PATH", os.defpath)]),
+    PYTHONPATH=os.pathsep.join(filter(None, [os.getcwd(), os.getenv("PYTHONPATH")])),
+)
 
 
 def read_table(path, schema):

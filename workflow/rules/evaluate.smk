@@ -29,6 +29,7 @@ rule score:
     input:
         config="<run>/config.yaml",
         predictions="<run>/predictions.npz",
+        summary="<run>/summary.json",
         lists=get_lists,
     output:
         metrics="<run>/metrics.json",

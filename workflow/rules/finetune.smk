@@ -26,6 +26,7 @@ rule finetune:
         model="<run>/model.pth",
         history="<run>/history.csv",
         summary="<run>/summary.json",
+        environment="<run>/environment.json",
     log:
         "<logs>/finetune/{dataset}/{method}/seed{seed}.log",
     benchmark:

@@ -59,8 +59,8 @@ def download(urls, destination, *, bytes=None, sha256=None, ffmpeg=None, pauses=
 
     A source is an http(s) URL, a YouTube page, a file:// URL or a local path (linked, across file systems copied).
     ``bytes`` and ``sha256`` (or its beginning) are checked where known, and the content by its suffix; what fails is
-    thrown away. ``ffmpeg``: for YouTube's streams. Raises InputError naming each source and what was wrong with it, or that
-    the disk is full.
+    thrown away. ``ffmpeg``: for YouTube's streams. Raises InputError naming each source and what was wrong with it, or
+    that the disk is full.
     """
     destination = Path(destination)
     destination.parent.mkdir(parents=True, exist_ok=True)
