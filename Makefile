@@ -23,7 +23,7 @@ lint: .venv/done
 	snakemake --lint
 
 test: lint demo
-	pytest
+	pytest -n 2
 
 bench: .venv/done
 	python -m benchmarks.score_ava

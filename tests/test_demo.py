@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -74,4 +73,4 @@ def test_nothing_is_left_to_do():
 
 
 def test_no_half_written_file_is_left():
-    assert not [path for path in (*RESULTS.rglob(".*.part*"), *Path(ROOT / "data/demo").rglob(".*.part*"))]
+    assert not [*RESULTS.rglob(".*.part*"), *(ROOT / "data/demo").rglob(".*.part*")]

@@ -3,7 +3,7 @@
     python -m trainer.train --config results/runs/ava/moco/seed0/config.yaml
 
 Writes beside the config: model.pth (final weights), history.csv (a row per epoch), summary.json (what was trained),
-environment.json (on what), tensorboard/ and resume.pth. A run that was stopped goes on from there and ends with the same weights.
+environment.json (on what), tensorboard/ and resume.pth. A run that was stopped goes on from there, to the same weights.
 """
 
 import json
@@ -202,8 +202,8 @@ def write_history(folder, history):
 def write_results(folder, run, model, progress, clips):
     """summary.json, environment.json and model.pth.
 
-    The last resume checkpoint is the same file as model.pth by a second name: it costs no disk, and a job that ends past
-    its time limit, whose outputs Snakemake deletes, trains nothing again.
+    The last resume checkpoint is the same file as model.pth by a second name: it costs no disk, and a job that ends
+    past its time limit, whose outputs Snakemake deletes, trains nothing again.
     """
     summary = {
         **cost(model, run.clip),
