@@ -1,6 +1,7 @@
 """The report: one file that holds everything, opens without network, and sorts."""
 
 import io
+import json
 import os
 import re
 import shutil
@@ -220,11 +221,14 @@ def test_differences_name_setting_and_method():
     ]
 
 
-def test_facts_tell_the_code_of_the_runs(tmp_path):
+def test_facts_tell_on_what_runs_were_made(tmp_path):
     results = with_predictions(tmp_path, made_up(tmp_path / "runs"))
-    for folder, code in zip(results.runs.folder, ["commit a", "commit b", "commit a", "commit a"], strict=True):
-        Path(folder, "environment.json").write_text(f'{{"code": "{code}"}}')
-    assert facts([results], tmp_path)["Code of the runs"] == "commit a; commit b"
+    other = {"code": "commit b", "processor": "a CPU", "packages": {"torch": "2.16.0"}, "gpus": ["a GPU", "a GPU"]}
+    Path(results.runs.folder[1], "environment.json").write_text(json.dumps(other))
+    told = facts([results], tmp_path)
+    assert told["Code of the runs"] == "commit a; commit b"
+    assert told["Trained on"] == "a CPU, a GPU"
+    assert told["PyTorch of the runs"] == "2.15.0, 2.16.0"
 
 
 def test_facts_without_a_run(tmp_path):

@@ -75,14 +75,14 @@ def facts(datasets: list[Results], frames) -> dict[str, str]:
         for results in datasets
     }
     if runs:
-        environments = [Path(run.folder, "environment.json") for run in runs]
+        environments = [json.loads(Path(run.folder, "environment.json").read_text()) for run in runs]
         begin = min(Path(run.folder, "config.yaml").stat().st_mtime for run in runs)
         end = max(Path(run.folder, "metrics.json").stat().st_mtime for run in runs)
         told["Runs made"] = " to ".join(datetime.fromtimestamp(time).strftime(DATE) for time in (begin, end))
-        told["Trained on"] = ", ".join(sorted({run.device for run in runs}))
-        if codes := {json.loads(path.read_text())["code"] for path in environments if path.is_file()}:
-            told["Code of the runs"] = "; ".join(sorted(codes))
-        told["PyTorch of the runs"] = ", ".join(sorted({run.torch for run in runs}))
+        devices = {device for made in environments for device in made.get("gpus") or [made["processor"]]}
+        told["Trained on"] = ", ".join(sorted(devices))
+        told["Code of the runs"] = "; ".join(sorted({made["code"] for made in environments}))
+        told["PyTorch of the runs"] = ", ".join(sorted({made["packages"]["torch"] for made in environments}))
     if ffmpeg := {yaml.safe_load(path.read_text())["ffmpeg"] for path in Path(frames).glob("*.json")}:
         told["ffmpeg"] = ", ".join(sorted(ffmpeg))
     here = environment()
