@@ -123,13 +123,18 @@ def test_two_ranks_train_as_one(finished, tmp_path):
     assert one.loss.to_numpy() == pytest.approx(two.loss.to_numpy(), rel=1e-4)
 
 
-def test_other_settings_start_anew(tmp_path):
-    path = small_run(tmp_path, "charades", epochs=1)
+def test_other_settings_or_files_start_anew(tmp_path):
+    path = small_run(tmp_path, "charades", epochs=1, precise_bn_batches=1)  # one step moves running averages too little
     (tmp_path / "resume.pth").write_bytes(b"")
     torch.save({"identity": "another run"}, tmp_path / "resume.pth")
     done = train(path)
     assert done.returncode == 0, done.stderr
     assert "of a run with other settings" in done.stderr
+
+    assert "going on after epoch 1" in train(path).stderr
+    listed = tmp_path / "list.csv"
+    listed.write_text(listed.read_text().replace("10-39", "10-38"))  # as after a change of the workflow's config
+    assert "of a run with other settings, files or code" in train(path).stderr
 
 
 def test_loss_that_is_no_number_stops_the_run(tmp_path):

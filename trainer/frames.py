@@ -55,6 +55,11 @@ class FrameArchive:
     def videos(self) -> list[str]:
         return list(self._videos)
 
+    @property
+    def indices(self) -> list[str]:
+        """Paths of the indices, each once; none of loose frames."""
+        return sorted({video.index for video in self._videos.values()} - {""})
+
     def count(self, video) -> int:
         """Frames of the video."""
         return self._entry(video).frames

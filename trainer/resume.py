@@ -6,12 +6,14 @@ import signal
 import sys
 import time
 from dataclasses import asdict, dataclass, field, replace
+from functools import cache
 from pathlib import Path
 
 import torch
 
 from trainer import config
 from trainer.files import whole_file
+from trainer.frames import FrameArchive
 
 log = logging.getLogger("trainer")
 
@@ -57,13 +59,30 @@ class Pause:
             self.saved = time.monotonic()
 
 
+@cache
 def identity(run: config.Run) -> str:
-    """What decides the result: the run without the machine that happens to do it, and the trainer's code."""
+    """What decides the result: the run without the machine that happens to do it, its files, and the trainer's code.
+
+    Files may be made anew under the same names, from other films or boxes, say. Of frames the indices are read, not the
+    images: other frames have other sizes.
+    """
     neutral = replace(run.machine, device="", ranks=0, workers=0, threads=0, save_minutes=0)
-    code = hashlib.sha256()
-    for file in sorted(Path(__file__).parent.rglob("*.py")):
-        code.update(file.read_bytes())
-    return f"{config.dump(replace(run, machine=neutral))}code: {code.hexdigest()}\n"
+    files = [run.model.checkpoint, *asdict(run.data).values(), *FrameArchive(run.data.frames).indices]
+    code = sorted(Path(__file__).parent.rglob("*.py"))
+    return (
+        config.dump(replace(run, machine=neutral))
+        + f"files: {digest(filter(None, files))}\n"
+        + f"code: {digest(code)}\n"
+    )
+
+
+def digest(paths) -> str:
+    """One SHA-256 of the contents of files, in their order."""
+    whole = hashlib.sha256()
+    for path in paths:
+        with Path(path).open("rb") as file:
+            whole.update(hashlib.file_digest(file, "sha256").digest())
+    return whole.hexdigest()
 
 
 def save(path, run, model, progress: Progress, optimiser=None):
@@ -81,7 +100,7 @@ def load(path, run, model, optimiser, device) -> Progress:
         return Progress()
     saved = torch.load(path, map_location=device, weights_only=True)
     if saved["identity"] != identity(run):
-        log.info("%s is of a run with other settings or other code: starting from the beginning", path)
+        log.info("%s is of a run with other settings, files or code: starting from the beginning", path)
         return Progress()
     model.load_state_dict(saved["model"])
     if "optimiser" in saved:
