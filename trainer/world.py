@@ -9,6 +9,7 @@ import torch
 import torch.distributed as dist
 
 from trainer.config import Machine
+from trainer.errors import InputError
 from trainer.launch import bind_to_launcher, is_rank
 
 TIMEOUT = timedelta(hours=1)  # of one collective call: a rank may wait while another reads from a slow file system
@@ -58,6 +59,11 @@ def join(machine: Machine):
         torch.cuda.set_device(device)
     dist.init_process_group(backend, timeout=TIMEOUT)
     try:
+        if dist.get_world_size() != machine.ranks:  # each would serve its part of the clips, and some parts nobody
+            raise InputError(
+                f"{dist.get_world_size()} processes were started, machine: ranks: is {machine.ranks}; "
+                f"give --gpus {dist.get_world_size()}"
+            )
         yield World(dist.get_rank(), dist.get_world_size(), device)
     finally:
         dist.destroy_process_group()
