@@ -129,14 +129,13 @@ def seed_dropout(*numbers):
 def still_statistics(model):
     """Let BatchNorm normalise by its batch without moving the running statistics."""
     norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm3d)]
-    momenta = [norm.momentum for norm in norms]
     for norm in norms:
-        norm.momentum = 0.0
+        norm.track_running_stats = False
     try:
         yield
     finally:
-        for norm, momentum in zip(norms, momenta, strict=True):
-            norm.momentum = momentum
+        for norm in norms:
+            norm.track_running_stats = True
 
 
 def epoch_row(model, loader, run, world, progress):

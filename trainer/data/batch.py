@@ -1,5 +1,6 @@
 """From clips to batches: what a batch holds, which clips it is made of, and the loaders that serve it."""
 
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 
@@ -148,6 +149,12 @@ def _loader(dataset, machine, **kind):
         dataset,
         num_workers=machine.workers,
         pin_memory=machine.device == "cuda",
+        worker_init_fn=_outlive_sigterm,
         generator=torch.Generator(),  # else each epoch takes a number from the generator that dropout draws from
         **kind,
     )
+
+
+def _outlive_sigterm(worker):
+    """A cluster's SIGTERM reaches every process of a job; the trainer, which saves upon it, then ends its workers."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
