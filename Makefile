@@ -8,8 +8,8 @@ DEMO := OMP_WAIT_POLICY=PASSIVE snakemake --configfile config/demo.yaml --cores 
 # The locked environment; uv brings the locked versions in under a minute.
 .venv/done: pyproject.toml uv.lock
 	python3 -m venv .venv
-	.venv/bin/python -m pip install --quiet uv==0.13.9
-	.venv/bin/uv sync --locked --quiet
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check uv==0.13.9
+	.venv/bin/uv sync --locked --quiet --system-certs
 	touch $@
 
 demo: .venv/done
