@@ -3,7 +3,8 @@
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # Two runs of two threads share two cores: a thread that waits must sleep, not spin.
-DEMO := OMP_WAIT_POLICY=PASSIVE snakemake --configfile config/demo.yaml --cores 4
+# Bars in a terminal, plain lines elsewhere.
+DEMO = OMP_WAIT_POLICY=PASSIVE snakemake $(if $(MAKE_TERMOUT),--logger rich) --configfile config/demo.yaml --cores 4
 
 # The locked environment; uv brings the locked versions in under a minute.
 .venv/done: pyproject.toml uv.lock

@@ -19,7 +19,7 @@ from trainer.errors import InputError
 INDEX = np.dtype([("offset", "<u8"), ("size", "<u4")])  # bytes from the tar's begin; bytes of the JPEG
 
 # Archives that a process keeps open, two file descriptors each; a process may have 1,024.
-OPEN_ARCHIVES = 128
+OPEN_ARCHIVES = 400
 
 
 @dataclass(frozen=True)

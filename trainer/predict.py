@@ -98,7 +98,7 @@ def collect(loader, score, model, world):
     with torch.inference_mode():
         for number, batch in enumerate(loader, start=1):
             parts.append(score(batch.to(world.device)))
-            if time.monotonic() - spoke > LOG_SECONDS:
+            if world.leads and time.monotonic() - spoke > LOG_SECONDS:
                 spoke = time.monotonic()
                 log.info("predicted batch %d/%d", number, len(loader))
     model.train()

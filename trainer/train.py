@@ -59,7 +59,7 @@ def fit(run, folder, world):
     pause = resume.Pause(run.machine.save_minutes, save, world.leads)
     while progress.epoch < run.training.epochs:
         train_one_epoch(parallel, optimiser, loader, run, world, progress, pause)
-        progress.finish_epoch(epoch_row(model, loader, run, world, progress))
+        progress.finish_epoch(epoch_row(model, loader, run, world, progress, save))
         if world.leads:
             write_history(folder, progress.history)
         pause()
@@ -79,7 +79,7 @@ def train_one_epoch(model, optimiser, loader, run, world, progress, pause):
         progress.loss += step(model, optimiser, batches, run, world, progress)
         progress.iteration += 1
         progress.seconds = time.monotonic() - started
-        if time.monotonic() - spoke > LOG_SECONDS or progress.iteration == iterations:
+        if world.leads and (time.monotonic() - spoke > LOG_SECONDS or progress.iteration == iterations):
             spoke = time.monotonic()
             log_progress(run, progress, iterations, rate)
         pause()
@@ -138,8 +138,8 @@ def still_statistics(model):
             norm.track_running_stats = True
 
 
-def epoch_row(model, loader, run, world, progress):
-    """Validate where the recipe does, and return the epoch's row of history.csv."""
+def epoch_row(model, loader, run, world, progress, save):
+    """Validate where the recipe does, having saved, and return the epoch's row of history.csv."""
     training, epoch = run.training, progress.epoch + 1
     iterations = loader.batch_sampler.iterations
     row = {
@@ -151,11 +151,13 @@ def epoch_row(model, loader, run, world, progress):
         "mAP": None,
     }
     if epoch % training.evaluate_every == 0 or epoch == training.epochs:
+        save()  # a stop in the middle of the validation waits for no end of it
         if training.precise_bn_batches:
             measure_statistics(model, loader, run, world, progress)
         world.broadcast(model.buffers())
         row["mAP"] = float(score_validation(run, predict_validation(model, run, world)))
-        log.info("epoch %d/%d  validation mAP %.4f", epoch, training.epochs, row["mAP"])
+        if world.leads:
+            log.info("epoch %d/%d  validation mAP %.4f", epoch, training.epochs, row["mAP"])
     return row
 
 

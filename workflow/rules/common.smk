@@ -241,6 +241,11 @@ def get_gpus(wildcards):
     return config[wildcards.dataset]["gpu"] if config["machine"]["device"] == "cuda" else 0
 
 
+def get_memory(wildcards):
+    """MB: of a process with its loaders, for each GPU."""
+    return 32000 * (get_gpus(wildcards) or 1)
+
+
 def get_runtime(wildcards):
     return config[wildcards.dataset]["runtime"]
 

@@ -18,7 +18,7 @@ rule predict:
     threads: max(1, config["machine"]["threads"])
     resources:
         gpu=get_gpus,
-        mem_mb=32000,
+        mem_mb=get_memory,
         runtime=240,
     shell:
         "python -m trainer.evaluate predict --config {input.config} --gpus {resources.gpu} > {log} 2>&1"

@@ -36,7 +36,7 @@ rule finetune:
     threads: max(1, config["machine"]["threads"])
     resources:
         gpu=get_gpus,
-        mem_mb=32000,
+        mem_mb=get_memory,
         runtime=get_runtime,
     shell:
         "python -m trainer.train --config {input.config} --gpus {resources.gpu} > {log} 2>&1"
