@@ -14,6 +14,7 @@ import pytest
 
 from trainer import gpus
 from trainer.errors import InputError
+from trainer.locks import told_each_minute
 
 ROOT = Path(__file__).parents[1]
 pytestmark = pytest.mark.timeout(60)  # a deadlock is a failure, not a wait
@@ -191,8 +192,8 @@ def test_a_machine_without_gpus_is_said_plainly(four_gpus, monkeypatch):
 
 def test_waiting_is_said(caplog):
     caplog.set_level("INFO")
-    with gpus._told_each_minute("waiting"):
+    with told_each_minute("waiting"):
         time.sleep(1.2)
-    with gpus._told_each_minute("no wait"):
+    with told_each_minute("no wait"):
         pass
     assert [record.message for record in caplog.records] == ["waiting"]

@@ -12,12 +12,12 @@ import logging
 import os
 import subprocess
 import sys
-import threading
 import time
 from contextlib import contextmanager
 from pathlib import Path
 
 from trainer.errors import InputError
+from trainer.locks import open_lock, told_each_minute
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ def lease(count):
     candidates = visible()
     if len(candidates) < count:
         raise InputError(f"{count} GPUs are asked for, {len(candidates)} can be used here; set `machine: ranks:` lower")
-    with _told_each_minute(f"waiting for {count} of {len(candidates)} GPUs: other jobs of this machine hold them"):
+    with told_each_minute(f"waiting for {count} of {len(candidates)} GPUs: other jobs of this machine hold them"):
         held = _acquire([_lock_file(gpu) for gpu in candidates], count)
     gpus = [gpu for gpu in candidates if _lock_file(gpu) in held]
     os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
@@ -57,7 +57,7 @@ def hold():
     A GPU is thus not given out while an orphan still computes on it. Does nothing where nothing was leased.
     """
     for path in filter(None, os.environ.get("VSSL_GPU_LEASE", "").split(os.pathsep)):
-        fcntl.lockf(_open(path), fcntl.LOCK_SH)
+        fcntl.lockf(open_lock(path), fcntl.LOCK_SH)
 
 
 def visible():
@@ -95,7 +95,7 @@ def _acquire(paths, count):
     Waiting processes queue for the turn, and only the one that has it collects GPUs, keeping each that it finds free.
     So none waits for another in a circle, and a job that wants many is not overtaken for ever by those that want one.
     """
-    turn = _open(paths[0].with_name(f"{_scope()}turn"))
+    turn = open_lock(paths[0].with_name(f"{_scope()}turn"))
     fcntl.lockf(turn, fcntl.LOCK_EX)
     held = {}
     while True:
@@ -124,48 +124,10 @@ def _scope():
 
 def _try_lock(path):
     """A descriptor of the file with this process's lock on it, or None when another process has one."""
-    lock = _open(path)
+    lock = open_lock(path)
     try:
         fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(lock)
         return None
     return lock
-
-
-def _open(path):
-    """Open a lock file that every user of the machine can lock, making it and its directory when missing."""
-    mask = os.umask(0)  # modes as written below: chmod afterwards would leave others a moment without access
-    try:
-        Path(path).parent.mkdir(mode=0o1777, parents=True, exist_ok=True)
-        # Linux forbids O_CREAT on another user's existing file in such a directory (fs.protected_regular)
-        while True:
-            try:
-                return os.open(path, os.O_RDWR | os.O_CLOEXEC)
-            except FileNotFoundError:
-                try:
-                    return os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_CREAT | os.O_EXCL, 0o666)
-                except FileExistsError:
-                    continue
-    finally:
-        os.umask(mask)
-
-
-@contextmanager
-def _told_each_minute(message):
-    """Log the message when the block takes longer than a second, and every minute from then on."""
-    done = threading.Event()
-
-    def tell():
-        seconds = 1
-        while not done.wait(seconds):
-            log.info(message)
-            seconds = 60
-
-    teller = threading.Thread(target=tell, daemon=True)
-    teller.start()
-    try:
-        yield
-    finally:
-        done.set()
-        teller.join()

@@ -4,7 +4,6 @@ import hashlib
 import io
 import logging
 import os
-import resource
 import shutil
 import signal
 import subprocess
@@ -17,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.full_disk import full_disk
 from tests.scripts.films import VP9, make_film
 from tests.scripts.web import serve
 from trainer.errors import InputError
@@ -189,15 +189,9 @@ def test_a_full_disk_is_told_before_the_transfer(web, tmp_path, monkeypatch):
 
 
 def test_a_disk_that_fills_keeps_what_has_arrived(web, tmp_path):
-    """A limit on the size of files stands for the disk: writing fails in the same place."""
     url = web.put("/a.bin", CONTENT)
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, hard))
-    try:
-        with pytest.raises(InputError, match=r"the disk is full.*what has arrived is kept"):
-            download([url], tmp_path / "a.bin")
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    with full_disk(at=500_000), pytest.raises(InputError, match=r"the disk is full.*what has arrived is kept"):
+        download([url], tmp_path / "a.bin")
     assert visible(tmp_path) == []
     download([url], tmp_path / "a.bin")
     assert (tmp_path / "a.bin").read_bytes() == CONTENT

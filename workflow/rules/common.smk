@@ -1,6 +1,7 @@
 # Reads and validates the tables, names paths, and answers what rules ask about their inputs. No rule lives here.
 
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -8,11 +9,16 @@ import pandas as pd
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import validate
 
-# Jobs run the Python that runs Snakemake, and find the trainer; those of a cluster too, which parse this file again.
+# Jobs run the Python that runs Snakemake, and find our packages, as this file does; those of a cluster too, which parse
+# it again.
+sys.path.insert(0, os.getcwd())
 os.environ.update(
     PATH=os.pathsep.join([str(Path(sys.executable).parent), os.getenv("PATH", os.defpath)]),
     PYTHONPATH=os.pathsep.join(filter(None, [os.getcwd(), os.getenv("PYTHONPATH")])),
 )
+
+from trainer.errors import InputError
+from workflow.scripts.media import ffmpeg_version
 
 
 def read_table(path, schema):
@@ -53,9 +59,19 @@ def read_films():
 
 FILMS = read_films()
 
-# Settings that change a file are part of its path, so that one data folder serves several experiments.
+
+def read_ffmpeg_version():
+    """The version of the ffmpeg that decodes: users lost 3 mAP to an old one."""
+    try:
+        return re.sub(r"[^\w.+-]", "_", ffmpeg_version(config["ffmpeg"]))
+    except InputError as error:
+        raise WorkflowError(f"config: ffmpeg: {error}")
+
+
+# What changes a file is part of its path, so that one data folder serves several experiments.
 WINDOW = f"{AVA['start']}-{AVA['stop']}"
-FRAMES = f"{WINDOW}_{AVA['fps']}fps_q{AVA['quality']}" + (f"_short{AVA['short_side']}" if AVA["short_side"] else "")
+SIZE = f"short{AVA['short_side']}" if AVA["short_side"] else "native"
+FRAMES = f"{WINDOW}_{AVA['fps']}fps_q{AVA['quality']}_{SIZE}_ffmpeg-{read_ffmpeg_version()}"
 FILMS_FOLDER = HAVE["ava_films"] or f"{config['data']}/ava/films"
 CUTS_FOLDER = f"{config['data']}/ava/cuts_{WINDOW}"
 FRAMES_FOLDER = f"{config['data']}/ava/frames_{FRAMES}"
@@ -72,6 +88,11 @@ ANNOTATIONS = {
     "boxes_train": "person_box_67091280_iou90/ava_detection_train_boxes_and_labels_include_negative_v2.2.csv",
     "boxes_val": "person_box_67091280_iou90/ava_detection_val_boxes_and_labels.csv",
 }
+
+
+def unless_dropped(kind, path):
+    """An output that config may let go as soon as nothing needs it any more."""
+    return temp(path) if kind in config["temp"] else path
 
 
 def get_film(wildcards):
@@ -239,6 +260,11 @@ def get_lists(wildcards):
 
 def get_gpus(wildcards):
     return config[wildcards.dataset]["gpu"] if config["machine"]["device"] == "cuda" else 0
+
+
+def get_cpus_per_gpu(wildcards):
+    """On a cluster: for the loaders and the process they feed. On a workstation all jobs share all cores."""
+    return config["machine"]["workers"] + config["machine"]["threads"]
 
 
 def get_memory(wildcards):

@@ -6,7 +6,7 @@ rule cut_film:
     input:
         film=get_film,
     output:
-        cut=f"{config['data']}/ava/cuts_{WINDOW}/{{video}}.nut",
+        cut=unless_dropped("cuts", f"{CUTS_FOLDER}/{{video}}.nut"),
     log:
         "<logs>/cut_film/{video}.log",
     benchmark:

@@ -6,7 +6,7 @@ rule download_film:
     input:
         get_local_film,
     output:
-        f"{config['data']}/ava/films/{{film}}",
+        unless_dropped("films", f"{config['data']}/ava/films/{{film}}"),
     log:
         "<logs>/download_film/{film}.log",
     wildcard_constraints:

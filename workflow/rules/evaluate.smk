@@ -18,6 +18,7 @@ rule predict:
     threads: max(1, config["machine"]["threads"])
     resources:
         gpu=get_gpus,
+        cpus_per_gpu=get_cpus_per_gpu,
         mem_mb=get_memory,
         runtime=240,
     shell:

@@ -36,6 +36,7 @@ rule finetune:
     threads: max(1, config["machine"]["threads"])
     resources:
         gpu=get_gpus,
+        cpus_per_gpu=get_cpus_per_gpu,
         mem_mb=get_memory,
         runtime=get_runtime,
     shell:

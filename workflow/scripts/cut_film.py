@@ -14,6 +14,7 @@ from trainer.errors import InputError
 from trainer.files import whole_file
 from workflow.scripts.job import job
 from workflow.scripts.media import FILM_START, check_window, ffmpeg_binary, file_url, presentation, probe
+from workflow.scripts.shared import make_once
 
 log = logging.getLogger(__name__)
 
@@ -59,4 +60,9 @@ def _copy_packets(source, cut, start, stop, binary):
 
 if __name__ == "__main__":
     with job(snakemake):
-        cut_film(snakemake.input.film, snakemake.output.cut, **snakemake.params)
+        make_once(
+            lambda cut: cut_film(snakemake.input.film, cut, **snakemake.params),
+            snakemake.output,
+            snakemake.config,
+            made_of=["ava_films"],
+        )

@@ -21,10 +21,11 @@ import requests
 from urllib3.util import Retry
 
 from trainer.errors import InputError
-from trainer.files import whole_file
+from trainer.files import disk_full_told, whole_file
 from workflow.scripts.contents import check_content
 from workflow.scripts.job import job
 from workflow.scripts.progress import Progress, size_text
+from workflow.scripts.shared import make_once
 from workflow.scripts.youtube import FOLDER, fetch_film
 
 log = logging.getLogger(__name__)
@@ -38,7 +39,6 @@ PASSING = {408, 425, 429}
 # Small enough that a cut connection loses little, large enough for a gigabit.
 PIECE = 1 << 16
 
-DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 YOUTUBE = ("www.youtube.com", "youtube.com", "youtu.be")
 
 
@@ -68,7 +68,10 @@ def download(urls, destination, *, bytes=None, sha256=None, ffmpeg=None, pauses=
     for url in urls:
         began = time.monotonic()
         try:
-            with _disk_full_told(destination), _fetched(url, destination, bytes, ffmpeg, pauses, timeouts) as partial:
+            with (
+                disk_full_told(destination, advice="make room and run again, what has arrived is kept"),
+                _fetched(url, destination, bytes, ffmpeg, pauses, timeouts) as partial,
+            ):
                 _check(partial, destination, bytes, sha256)
                 size = partial.stat().st_size
         except Unavailable as problem:
@@ -207,6 +210,8 @@ class _Transfer:
 
     def _append(self, response, partial, offset):
         progress = Progress(self.destination.name, offset, self._size_in_name(partial))
+        if offset == 0:
+            partial.unlink(missing_ok=True)
         # Without buffer: what has arrived is on disk whatever ends this process.
         with partial.open("r+b" if offset else "wb", buffering=0) as file:
             file.seek(offset)
@@ -215,8 +220,9 @@ class _Transfer:
                 progress.add(len(piece))
 
     def _held(self) -> Path | None:
-        """The partial file of an earlier attempt."""
-        return next(iter(_partials(self.destination, _short_hash(self.url))), None)
+        """The partial file of an earlier attempt; in a shared folder another's may not be ours to go on with."""
+        partials = _partials(self.destination, _short_hash(self.url))
+        return next((partial for partial in partials if os.access(partial, os.W_OK)), None)
 
     def _partial(self, response, total) -> Path:
         """Where to keep this version of the file: .NAME.<hash of the URL>-<hash of the version>-<bytes>.part"""
@@ -250,18 +256,6 @@ def _reason(error) -> str:
     return str(error).rpartition(": ")[2].rstrip("'\")>")
 
 
-@contextmanager
-def _disk_full_told(destination):
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in DISK_FULL:
-            raise
-        raise InputError(
-            f"{destination}: the disk is full ({error.strerror}); make room and run again, what has arrived is kept"
-        ) from error
-
-
 def _partials(destination, url_hash=""):
     return destination.parent.glob(f".{glob.escape(destination.name)}.{url_hash}*.part")
 
@@ -279,4 +273,8 @@ def _short_hash(text) -> str:
 
 if __name__ == "__main__":
     with job(snakemake):
-        download(destination=snakemake.output[0], **snakemake.params)
+        make_once(
+            lambda destination: download(destination=destination, **snakemake.params),
+            snakemake.output,
+            snakemake.config,
+        )

@@ -30,6 +30,7 @@ from workflow.scripts.media import (
     frame_index,
     presentation,
 )
+from workflow.scripts.shared import make_once
 
 log = logging.getLogger(__name__)
 
@@ -196,11 +197,11 @@ def _seconds_of_stills(cut, times, start, stop) -> Fraction:
 
 if __name__ == "__main__":
     with job(snakemake):
-        extract_frames(
-            snakemake.input.cut,
-            snakemake.output.archive,
-            snakemake.output.index,
-            snakemake.output.record,
-            threads=snakemake.threads,
-            **snakemake.params,
+        make_once(
+            lambda *outputs: extract_frames(
+                snakemake.input.cut, *outputs, threads=snakemake.threads, **snakemake.params
+            ),
+            snakemake.output,
+            snakemake.config,
+            made_of=["ava_films", "ava_cuts"],
         )

@@ -12,6 +12,7 @@ from trainer.errors import InputError
 from trainer.files import whole_file
 from trainer.frames import INDEX, index_tar
 from workflow.scripts.job import job
+from workflow.scripts.shared import make_once
 
 log = logging.getLogger(__name__)
 
@@ -92,4 +93,9 @@ def _check_numbers(tar, names, number, frames, first):
 
 if __name__ == "__main__":
     with job(snakemake):
-        index_charades(snakemake.input.tar, snakemake.output.index, snakemake.output.videos)
+        make_once(
+            lambda *outputs: index_charades(snakemake.input.tar, *outputs),
+            snakemake.output,
+            snakemake.config,
+            made_of=["charades_tar"],
+        )

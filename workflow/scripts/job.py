@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import sys
 from contextlib import contextmanager
 
@@ -12,12 +13,14 @@ from trainer.errors import InputError
 def job(snakemake):
     """Send stdout and stderr, those of child processes included, to the rule's log.
 
-    An ``InputError`` ends the job with its message as the last line of the log, without a traceback.
+    An ``InputError`` ends the job with its message as the last line of the log, without a traceback. SIGTERM, by which
+    a cluster ends a job, lets the job clean up behind itself.
     """
     with open(snakemake.log[0], "w") as log:  # noqa: PTH123
         os.dup2(log.fileno(), sys.stdout.fileno())
         os.dup2(log.fileno(), sys.stderr.fileno())
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     try:
         yield
     except InputError as error:

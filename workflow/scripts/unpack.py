@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from trainer.errors import InputError
 from trainer.files import whole_file
 from workflow.scripts.job import job
+from workflow.scripts.shared import make_once
 
 log = logging.getLogger(__name__)
 
@@ -81,4 +82,4 @@ def _opened(archive):
 
 if __name__ == "__main__":
     with job(snakemake):
-        unpack(snakemake.input[0], snakemake.output)
+        make_once(lambda *outputs: unpack(snakemake.input[0], outputs), snakemake.output, snakemake.config)
