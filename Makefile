@@ -6,11 +6,12 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # Bars in a terminal, plain lines elsewhere.
 DEMO = OMP_WAIT_POLICY=PASSIVE snakemake $(if $(MAKE_TERMOUT),--logger rich) --configfile config/demo.yaml --cores 4
 
-# The locked environment; uv brings the locked versions in under a minute.
+# The locked environment; uv brings the locked versions in under a minute. Compiled once: where PYTHONDONTWRITEBYTECODE is
+# set, as in many containers, each job would compile PyTorch anew, for longer than it computes.
 .venv/done: pyproject.toml uv.lock
 	python3 -m venv .venv
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check uv==0.13.9
-	.venv/bin/uv sync --locked --quiet --system-certs
+	.venv/bin/uv sync --locked --quiet --system-certs --compile-bytecode
 	touch $@
 
 demo: .venv/done

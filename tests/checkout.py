@@ -1,0 +1,29 @@
+"""Another checkout of the project, in which a workflow runs without touching this one."""
+
+import shutil
+import subprocess
+
+import yaml
+
+from tests.test_workflow import ROOT, SNAKEMAKE
+
+MIRROR = ROOT / "data/demo/mirror"
+
+
+def checkout(folder, **settings):
+    """Copy this checkout's files into ``folder``; ``settings`` change the demo's. Its sources are this one's mirror."""
+    listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
+    for name in subprocess.run(listed, cwd=ROOT, capture_output=True, check=True).stdout.decode().split("\0"):
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, folder / name)
+    sources = (ROOT / "config/demo_sources.tsv").read_text().replace("data/demo/mirror", str(MIRROR))
+    (folder / "sources.tsv").write_text(sources)
+    (folder / "changes.yaml").write_text(yaml.safe_dump({"sources_table": "sources.tsv", **settings}))
+    return folder
+
+
+def snakemake(folder, *options, before=()):
+    """Start a workflow in a checkout."""
+    command = [*before, SNAKEMAKE, "--configfile", "config/demo.yaml", "changes.yaml", *options]
+    return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
