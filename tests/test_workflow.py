@@ -79,6 +79,15 @@ def test_own_method_is_one_row_more(tmp_path):
     assert str(tmp_path / "mine.pth") in output
 
 
+def test_another_ffmpeg_extracts_anew(tmp_path):
+    own = tmp_path / "ffmpeg"
+    own.write_text("#!/bin/sh\necho ffmpeg version 6.1/own\n")
+    own.chmod(0o755)
+    output, status = plan(*elsewhere(tmp_path, ffmpeg=str(own)))
+    assert status == 0, output
+    assert f"{tmp_path}/data/ava/frames_900-1801_30fps_q1_native_ffmpeg-6.1_own/-5KQ66BBWC4.tar" in output
+
+
 def test_what_a_user_has_is_used_where_it_lies(tmp_path):
     have = {
         "ava_frames": "frames",
@@ -121,6 +130,8 @@ def test_what_a_user_has_is_used_where_it_lies(tmp_path):
         ({"methods_table": "config/nowhere.tsv"}, ["config/nowhere.tsv: no such file"]),
         ({"ava": {"leave_out": ["nobody.mkv"]}}, ["leave_out: nobody.mkv: not among the films"]),
         ({"have": {"checkpoints": "/nowhere"}}, ["/nowhere holds 0 files named selavi_kinetics.pth"]),
+        ({"temp": ["frames"]}, ["'frames' is not one of ['films', 'cuts']"]),
+        ({"ffmpeg": "/nowhere/ffmpeg"}, ["config: ffmpeg: /nowhere/ffmpeg: not a program"]),
     ],
 )
 def test_wrong_configuration(tmp_path, settings, words):

@@ -1,6 +1,7 @@
-"""Two checkouts and one shared folder: the workflow's data is made once, used by both, and touched by none."""
+"""The workflow's data is made once for checkouts that share a folder, and let go where config says so."""
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -60,4 +61,14 @@ def test_two_checkouts_share_their_data(tmp_path):
     assert not films_made(late)
     assert contents(shared) == before
     out = finish(snakemake(checkouts[0], *DATA, "--dry-run"))  # what others link to is no news
+    assert re.search(r"^total +0$", out, re.MULTILINE), out
+
+
+def test_films_and_cuts_are_let_go_when_frames_are_there(tmp_path):
+    folder = checkout(tmp_path, temp=["films", "cuts"], ava={"films": FILMS})
+    finish(snakemake(folder, *DATA))
+    left = {path.name for path in (folder / "data/demo/ava").rglob("*") if path.is_file()}
+    assert {f"{Path(film).stem}{suffix}" for film in FILMS for suffix in (".tar", ".npy", ".json")} <= left
+    assert not [name for name in left if name.endswith((".nut", *FILMS))]
+    out = finish(snakemake(folder, *DATA, "--dry-run"))
     assert re.search(r"^total +0$", out, re.MULTILINE), out
