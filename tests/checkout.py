@@ -10,14 +10,14 @@ from tests.test_workflow import ROOT, SNAKEMAKE
 MIRROR = ROOT / "data/demo/mirror"
 
 
-def checkout(folder, **settings):
-    """Copy this checkout's files into ``folder``; ``settings`` change the demo's. Its sources are this one's mirror."""
+def checkout(folder, mirror=MIRROR, **settings):
+    """Copy this checkout's files into ``folder``; ``settings`` change the demo's. ``mirror``: a folder or URL."""
     listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
     for name in subprocess.run(listed, cwd=ROOT, capture_output=True, check=True).stdout.decode().split("\0"):
         if (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, folder / name)
-    sources = (ROOT / "config/demo_sources.tsv").read_text().replace("data/demo/mirror", str(MIRROR))
+    sources = (ROOT / "config/demo_sources.tsv").read_text().replace("data/demo/mirror", str(mirror))
     (folder / "sources.tsv").write_text(sources)
     (folder / "changes.yaml").write_text(yaml.safe_dump({"sources_table": "sources.tsv", **settings}))
     return folder

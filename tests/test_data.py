@@ -1,6 +1,9 @@
 """The workflow's data is made once for checkouts that share a folder, and let go where config says so."""
 
 import re
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -34,11 +37,21 @@ def finish(workflow):
     return out
 
 
-def test_two_checkouts_share_their_data(tmp_path):
+@pytest.fixture
+def web():
+    """The demo's mirror behind a web server."""
+    handler = partial(SimpleHTTPRequestHandler, directory=MIRROR)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_two_checkouts_share_their_data(tmp_path, web):
     shared = tmp_path / "shared"
     shared.mkdir()
-    settings = {"shared": str(shared), "ava": {"films": FILMS}}
-    checkouts = [checkout(tmp_path / name, **settings) for name in "ab"]
+    settings = {"shared": str(shared), "temp": ["films"], "ava": {"films": FILMS}}
+    checkouts = [checkout(tmp_path / name, web, **settings) for name in "ab"]
     for workflow in [snakemake(folder, *DATA) for folder in checkouts]:
         finish(workflow)
     made = [film for folder in checkouts for film in films_made(folder)]
@@ -46,11 +59,14 @@ def test_two_checkouts_share_their_data(tmp_path):
     before = contents(shared)
     data = [path.relative_to(shared) for path in before if path.name != ".lock"]
     assert not [path for path in data if path.name.startswith(".")]
+    assert {"-ParkBench7.mkv", "-ParkBench7.nut", "-ParkBench7.tar"} <= {path.name for path in data}
     for folder in checkouts:
         for path in data:
-            assert (folder / "data/demo" / path).resolve() == shared / path
+            link = folder / "data/demo" / path
+            assert link.resolve() == shared / path
+            assert link.is_symlink() == (path.name not in FILMS)  # of what is shared, `temp` drops the links
 
-    late = checkout(tmp_path / "c", **settings)
+    late = checkout(tmp_path / "c", web, **settings)
     for path in [shared, *shared.rglob("*")]:
         path.chmod(path.stat().st_mode & ~0o222)
     try:

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests.full_disk import full_disk
 from trainer.errors import InputError
@@ -62,16 +63,23 @@ def test_what_others_are_writing_stays(tmp_path):
     others = [f".a.{os.uname().nodename}-{os.getppid()}.part.csv", ".a.elsewhere-1.part.csv"]
     for name in others:
         (tmp_path / name).touch()
+    mine = f".a.{os.uname().nodename}-{os.getpid()}.part.csv"  # of an earlier process with this one's number
+    (tmp_path / mine).touch()
     with whole_file(tmp_path / "a.csv") as partial:
+        assert not partial.exists()
         partial.write_text("whole")
     assert sorted(hidden(tmp_path)) == sorted(others)
 
 
-def test_a_full_disk_is_told_and_leaves_nothing(tmp_path):
+@pytest.mark.parametrize(
+    "write", [lambda file: file.write(bytes(2000)), lambda file: torch.save(torch.ones(500), file)]
+)
+def test_a_full_disk_is_told_and_leaves_nothing(tmp_path, write):
     with (
         full_disk(at=1000),
-        pytest.raises(InputError, match=r"a\.csv: the disk is full .*make room"),
-        whole_file(tmp_path / "a.csv") as partial,
+        pytest.raises(InputError, match=r"a\.pth: the disk is full .*make room"),
+        whole_file(tmp_path / "a.pth") as partial,
+        partial.open("wb") as file,
     ):
-        partial.write_bytes(bytes(2000))
+        write(file)
     assert list(tmp_path.iterdir()) == []

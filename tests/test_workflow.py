@@ -85,7 +85,7 @@ def test_another_ffmpeg_extracts_anew(tmp_path):
     own.chmod(0o755)
     output, status = plan(*elsewhere(tmp_path, ffmpeg=str(own)))
     assert status == 0, output
-    assert f"{tmp_path}/data/ava/frames_900-1801_30fps_q1_native_ffmpeg-6.1_own/-5KQ66BBWC4.tar" in output
+    assert f"{tmp_path}/data/ava/frames_900-1801_ffmpeg-6.1_own_30fps_q1_native/-5KQ66BBWC4.tar" in output
 
 
 def test_what_a_user_has_is_used_where_it_lies(tmp_path):
@@ -131,6 +131,7 @@ def test_what_a_user_has_is_used_where_it_lies(tmp_path):
         ({"ava": {"leave_out": ["nobody.mkv"]}}, ["leave_out: nobody.mkv: not among the films"]),
         ({"have": {"checkpoints": "/nowhere"}}, ["/nowhere holds 0 files named selavi_kinetics.pth"]),
         ({"temp": ["frames"]}, ["'frames' is not one of ['films', 'cuts']"]),
+        ({"data": "data", "shared": "data/common"}, ["must lie apart, neither within the other"]),
         ({"ffmpeg": "/nowhere/ffmpeg"}, ["config: ffmpeg: /nowhere/ffmpeg: not a program"]),
     ],
 )

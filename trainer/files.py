@@ -4,7 +4,7 @@ import errno
 import glob
 import os
 import socket
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from trainer.errors import InputError
@@ -23,10 +23,11 @@ def whole_file(path):
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     prefix, suffix = f".{path.stem}.{socket.gethostname()}-", f".part{path.suffix}"
-    for left in path.parent.glob(f"{glob.escape(prefix)}*{glob.escape(suffix)}"):
-        if not _is_running(left.name.removeprefix(prefix).removesuffix(suffix)):
-            left.unlink(missing_ok=True)
     partial = path.with_name(f"{prefix}{os.getpid()}{suffix}")
+    for left in path.parent.glob(f"{glob.escape(prefix)}*{glob.escape(suffix)}"):
+        if left == partial or not _is_running(left.name.removeprefix(prefix).removesuffix(suffix)):
+            with suppress(FileNotFoundError, PermissionError):  # another sweeps; another's, in a sticky folder
+                left.unlink()
     try:
         with disk_full_told(path):
             yield partial
@@ -42,10 +43,11 @@ def disk_full_told(path, advice="make room and run again"):
     """Raise InputError where the disk turns out to be full while ``path`` is written."""
     try:
         yield
-    except OSError as error:
-        if error.errno not in DISK_FULL:
+    except (OSError, RuntimeError) as error:
+        cause = error if isinstance(error, OSError) else error.__context__  # torch.save hides it
+        if not isinstance(cause, OSError) or cause.errno not in DISK_FULL:
             raise
-        raise InputError(f"{path}: the disk is full ({error.strerror}); {advice}") from error
+        raise InputError(f"{path}: the disk is full ({cause.strerror}); {advice}") from error
 
 
 def _is_running(pid: str) -> bool:

@@ -90,8 +90,8 @@ def save(path, run, model, progress: Progress, optimiser=None):
     content = {"identity": identity(run), "progress": asdict(progress), "model": model.state_dict()}
     if optimiser:
         content["optimiser"] = optimiser.state_dict()
-    with whole_file(path) as partial:
-        torch.save(content, partial)
+    with whole_file(path) as partial, partial.open("wb") as file:  # by name, torch.save would hide why it fails
+        torch.save(content, file)
 
 
 def load(path, run, model, optimiser, device) -> Progress:

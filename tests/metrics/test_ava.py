@@ -233,6 +233,11 @@ def one_image(rows, kind, last):
     return arrays([("a", 902, *row) for row in rows], kind, last)
 
 
+def test_one_box_is_compared_with_all():
+    others = np.array([[0, 0, 0.5, 1], [0.25, 0, 0.75, 1], [0.6, 0, 1, 1]])
+    assert box_iou(np.array([[0, 0, 0.5, 1]]), others).tolist() == [1, pytest.approx(1 / 3), 0]
+
+
 def test_first_of_equally_overlapping_boxes():
     left, right, between = (0, 0, 4, 1), (2, 0, 6, 1), (1, 0, 5, 1)  # IoU 0.6 with both
     found = one_image([(between, 1, 0.9), (left, 1, 0.8)], Detections, "score")

@@ -22,7 +22,7 @@ from trainer.frames import INDEX, index_tar
 from workflow.scripts import style
 from workflow.scripts.cost_of_steps import cost_of_steps
 from workflow.scripts.differences import differences
-from workflow.scripts.examples import examples, overlap, spread
+from workflow.scripts.examples import examples, spread
 from workflow.scripts.plot_map import plot_map
 from workflow.scripts.report_html import duration, facts, report
 
@@ -166,15 +166,9 @@ def test_frames_that_are_gone_leave_a_word(tmp_path):
         examples(results.runs.folder[0])
 
 
-def test_spread_and_overlap():
+def test_spread():
     assert spread(list(range(10)), 4) == [0, 3, 6, 9]
     assert spread([7], 4) == [7] and spread([], 4) == []
-    box = np.array([0, 0, 0.5, 1])
-    assert overlap(box, np.array([[0, 0, 0.5, 1], [0.25, 0, 0.75, 1], [0.6, 0, 1, 1]])).tolist() == [
-        1,
-        pytest.approx(1 / 3),
-        0,
-    ]
 
 
 def test_cost_is_summed_by_step_and_dataset(tmp_path):

@@ -1,7 +1,9 @@
 """Files of a shared folder are made once, by real processes at the same time, and used by all."""
 
+import errno
 import os
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -10,18 +12,20 @@ from pathlib import Path
 import pytest
 
 from trainer.errors import InputError
+from workflow.scripts import shared as module
 from workflow.scripts.shared import make_once
 
 ROOT = Path(__file__).parents[2]
 
-# A workflow's job: <checkout> <shared> <seconds it takes>. Says when it makes the file.
+# A workflow's job: <checkout> <shared> <seconds it takes> <umask>. Says when it makes the file.
 JOB = """
-import logging, sys, time
+import logging, os, sys, time
 from pathlib import Path
 from trainer.errors import told_plainly
 from workflow.scripts.shared import make_once
 logging.basicConfig(level=logging.INFO)
 checkout, shared, seconds = Path(sys.argv[1]), sys.argv[2], float(sys.argv[3])
+os.umask(int(sys.argv[4], 8))
 
 def make(path):
     print("makes", flush=True)
@@ -29,15 +33,15 @@ def make(path):
     path.write_text("content")
 
 with told_plainly():
-    make_once(make, [checkout / "data/deep/file"], {"data": str(checkout / "data"), "shared": shared, "have": {}})
+    make_once(make, [], [checkout / "data/deep/file"], {"data": str(checkout / "data"), "shared": shared})
 """
 
 # Root writes where it may not; so it does without the capability.
 UNPRIVILEGED = ["setpriv", "--bounding-set=-dac_override"] if os.geteuid() == 0 else []
 
 
-def start(checkout, shared, seconds=0.0, before=()):
-    command = [*before, sys.executable, "-c", JOB, checkout, shared, str(seconds)]
+def start(checkout, shared, seconds=0.0, umask="022", before=()):
+    command = [*before, sys.executable, "-c", JOB, checkout, shared, str(seconds), umask]
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -50,12 +54,14 @@ def shared(tmp_path):
 
 
 def test_of_two_at_once_one_makes_and_the_other_waits(tmp_path, shared):
-    jobs = [start(tmp_path / name, shared, 1.5) for name in "ab"]
-    outputs = [job.communicate() for job in jobs]
-    assert [job.returncode for job in jobs] == [0, 0]
-    assert sorted(out for out, _ in outputs) == ["", "makes\n"]
-    waited = next(log for out, log in outputs if not out)
-    assert f"waiting for another workflow, which is making {shared}/deep/file" in waited
+    first = start(tmp_path / "a", shared, 4)
+    assert first.stdout.readline() == "makes\n"
+    second = start(tmp_path / "b", shared)
+    out, log = second.communicate()
+    assert (second.returncode, out) == (0, "")
+    assert f"waiting for another workflow, which is making {shared}/deep/file" in log
+    first.communicate()
+    assert first.returncode == 0
     for name in "ab":
         link = tmp_path / name / "data/deep/file"
         assert link.is_symlink()
@@ -87,33 +93,53 @@ def test_what_is_finished_is_used_though_read_only_and_never_touched(tmp_path, s
     assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
 
 
-def test_what_a_read_only_folder_lacks_is_named(tmp_path, shared):
+@pytest.mark.parametrize("used", [False, True])
+def test_what_a_read_only_folder_lacks_is_named(tmp_path, shared, used):
+    if used:
+        start(tmp_path / "a", shared).communicate()
+        (shared / "deep/file").unlink()
+        (shared / "deep").chmod(0o555)
     shared.chmod(0o555)
-    job = start(tmp_path / "a", shared, before=UNPRIVILEGED)
+    job = start(tmp_path / "b", shared, before=UNPRIVILEGED)
     out, log = job.communicate()
     assert (job.returncode, out) == (1, "")
-    assert log.splitlines()[-1].startswith(f"error: {shared}: lacks deep/file and cannot be written to")
+    assert log.startswith(f"error: {shared}/deep/file: is not there (yet), and you may not write there")
+    assert len(log.splitlines()) == 1
 
 
-def test_folders_within_have_the_permissions_of_the_shared_one(tmp_path, shared):
-    start(tmp_path / "a", shared).communicate()
-    assert (shared / "deep").stat().st_mode == shared.stat().st_mode
-    assert (shared / ".lock").stat().st_mode & 0o666 == 0o666
+def test_what_is_made_has_the_permissions_of_the_folder(tmp_path, shared):
+    start(tmp_path / "a", shared, umask="077").communicate()
+    assert stat.filemode((shared / "deep").stat().st_mode) == "drwxrwsr-x"
+    assert stat.filemode((shared / "deep/file").stat().st_mode) == "-rw-rw-r--"
+    assert stat.filemode((shared / ".lock").stat().st_mode) == "-rw-rw-rw-"
 
 
 def test_what_is_made_of_a_users_own_files_stays_with_the_user(tmp_path, shared):
-    config = {"data": str(tmp_path / "data"), "shared": str(shared), "have": {"ava_films": "/films", "ava_cuts": None}}
-    output = tmp_path / "data/cut"
-    output.parent.mkdir()
-    make_once(lambda path: path.write_text("own"), [output], config, made_of=["ava_films"])
-    assert output.read_text() == "own"
+    config = {"data": str(tmp_path / "data"), "shared": str(shared)}
+    (tmp_path / "data").mkdir()
+    own, output = tmp_path / "own.mkv", tmp_path / "data/own.cut"
+    own.touch()
+    make_once(lambda path: path.write_text("own"), [own], [output], config)
     assert not output.is_symlink()
     assert list(shared.iterdir()) == []
-    make_once(lambda path: path.write_text("common"), [tmp_path / "data/other"], config, made_of=["ava_cuts"])
-    assert (tmp_path / "data/other").is_symlink()
+
+    film, output = tmp_path / "data/film.mkv", tmp_path / "data/film.cut"
+    make_once(lambda path: path.write_text("film"), [], [film], config)
+    make_once(lambda path: path.write_text("cut"), [film], [output], config)
+    assert output.resolve() == shared / "film.cut"
 
 
 def test_a_shared_folder_that_is_none_is_named(tmp_path):
-    config = {"data": str(tmp_path), "shared": str(tmp_path / "nowhere"), "have": {}}
+    config = {"data": str(tmp_path), "shared": str(tmp_path / "nowhere")}
     with pytest.raises(InputError, match="nowhere: no such folder"):
-        make_once(lambda path: path.touch(), [tmp_path / "file"], config)
+        make_once(lambda path: path.touch(), [], [tmp_path / "file"], config)
+
+
+def test_a_file_system_without_locks_is_told(tmp_path, shared, monkeypatch):
+    def no_locks(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(module.fcntl, "lockf", no_locks)
+    config = {"data": str(tmp_path), "shared": str(shared)}
+    with pytest.raises(InputError, match=r"takes no POSIX locks \(No locks available\)"):
+        make_once(lambda path: path.touch(), [], [tmp_path / "file"], config)

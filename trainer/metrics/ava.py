@@ -209,7 +209,10 @@ def _first_hits(box, group, truth_box, truth_group):
 
 
 def box_iou(a, b):
-    """Intersection over union of boxes (N, 4) x1, y1, x2, y2, pair by pair, in double precision as the references."""
+    """Intersection over union of boxes (N, 4) x1, y1, x2, y2, pair by pair, in double precision as the references.
+
+    One of them may be a single box (1, 4), compared with all others.
+    """
     (ax1, ay1, ax2, ay2), (bx1, by1, bx2, by2) = a.T.astype(np.float64), b.T.astype(np.float64)
     width = np.maximum(np.minimum(ax2, bx2) - np.maximum(ax1, bx1), 0)
     height = np.maximum(np.minimum(ay2, by2) - np.maximum(ay1, by1), 0)

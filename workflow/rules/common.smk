@@ -36,6 +36,11 @@ SOURCES = read_table(config["sources_table"], "../schemas/sources.schema.yaml")
 HAVE = config["have"]
 AVA = config["ava"]
 
+if config["shared"]:
+    own, common = (Path(config[key]).resolve() for key in ("data", "shared"))
+    if own.is_relative_to(common) or common.is_relative_to(own):
+        raise WorkflowError(f"config: shared: {common} and data: {own} must lie apart, neither within the other")
+
 if unknown := [method for method in config["methods"] if method not in METHODS.index]:
     raise WorkflowError(
         f"config: methods: {', '.join(unknown)}: no such row in {config['methods_table']}; "
@@ -60,20 +65,22 @@ def read_films():
 FILMS = read_films()
 
 
-def read_ffmpeg_version():
-    """The version of the ffmpeg that decodes: users lost 3 mAP to an old one."""
+def ffmpeg_name():
+    """The ffmpeg that cuts and decodes, for paths: users lost 3 mAP to an old one."""
+    if "ava" not in config["datasets"] or HAVE["ava_frames"]:
+        return "no-ffmpeg"
     try:
-        return re.sub(r"[^\w.+-]", "_", ffmpeg_version(config["ffmpeg"]))
+        return "ffmpeg-" + re.sub(r"[^\w.+-]", "_", ffmpeg_version(config["ffmpeg"]))
     except InputError as error:
         raise WorkflowError(f"config: ffmpeg: {error}")
 
 
 # What changes a file is part of its path, so that one data folder serves several experiments.
-WINDOW = f"{AVA['start']}-{AVA['stop']}"
+CUTS = f"{AVA['start']}-{AVA['stop']}_{ffmpeg_name()}"
 SIZE = f"short{AVA['short_side']}" if AVA["short_side"] else "native"
-FRAMES = f"{WINDOW}_{AVA['fps']}fps_q{AVA['quality']}_{SIZE}_ffmpeg-{read_ffmpeg_version()}"
+FRAMES = f"{CUTS}_{AVA['fps']}fps_q{AVA['quality']}_{SIZE}"
 FILMS_FOLDER = HAVE["ava_films"] or f"{config['data']}/ava/films"
-CUTS_FOLDER = f"{config['data']}/ava/cuts_{WINDOW}"
+CUTS_FOLDER = f"{config['data']}/ava/cuts_{CUTS}"
 FRAMES_FOLDER = f"{config['data']}/ava/frames_{FRAMES}"
 ANNOTATIONS_FOLDER = HAVE["ava_annotations"] or f"{config['data']}/ava/annotations"
 LISTS = f"{config['results']}/lists"

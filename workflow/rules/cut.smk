@@ -16,6 +16,5 @@ rule cut_film:
     params:
         start=AVA["start"],
         stop=AVA["stop"],
-        ffmpeg=config["ffmpeg"],
     script:
         "../scripts/cut_film.py"

@@ -22,7 +22,6 @@ rule extract_frames:
         fps=AVA["fps"],
         quality=AVA["quality"],
         short_side=AVA["short_side"],
-        ffmpeg=config["ffmpeg"],
     script:
         "../scripts/extract_frames.py"
 

@@ -61,8 +61,8 @@ def _copy_packets(source, cut, start, stop, binary):
 if __name__ == "__main__":
     with job(snakemake):
         make_once(
-            lambda cut: cut_film(snakemake.input.film, cut, **snakemake.params),
+            lambda cut: cut_film(snakemake.input.film, cut, **snakemake.params, ffmpeg=snakemake.config["ffmpeg"]),
+            snakemake.input,
             snakemake.output,
             snakemake.config,
-            made_of=["ava_films"],
         )

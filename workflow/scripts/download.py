@@ -57,7 +57,7 @@ class Interrupted(Exception):
 def download(urls, destination, *, bytes=None, sha256=None, ffmpeg=None, pauses=PAUSES, timeouts=TIMEOUTS):
     """Fetch ``destination`` from the first of ``urls`` that has it.
 
-    A source is an http(s) URL, a YouTube page, a file:// URL or a local path (linked, across file systems copied).
+    A source is an http(s) URL, a YouTube page, a file:// URL or a local path (linked to).
     ``bytes`` and ``sha256`` (or its beginning) are checked where known, and the content by its suffix; what fails is
     thrown away. ``ffmpeg``: for YouTube's streams. Raises InputError naming each source and what was wrong with it, or
     that the disk is full.
@@ -90,7 +90,10 @@ def _fetched(url, destination, size, ffmpeg, pauses, timeouts):
     address = urlsplit(url)
     if address.scheme in ("", "file"):
         with whole_file(destination) as partial:
-            _link_or_copy(Path(unquote(address.path) if address.scheme else url), partial)
+            source = Path(unquote(address.path) if address.scheme else url).resolve()
+            if not source.is_file():
+                raise Unavailable("no such file")
+            partial.symlink_to(source)  # Snakemake touches its outputs: a hard link's source would look new by that
             yield partial
         return
     if address.hostname in YOUTUBE:
@@ -124,15 +127,6 @@ def _check(partial, destination, size, sha256):
         check_content(partial, destination.name)
     except InputError as error:
         raise Unavailable(str(error).removeprefix(f"{partial}: ")) from error
-
-
-def _link_or_copy(source, partial):
-    if not source.is_file():
-        raise Unavailable("no such file")
-    try:
-        os.link(source.resolve(), partial)
-    except OSError:  # another file system, or one without links
-        shutil.copyfile(source, partial)
 
 
 @dataclass
@@ -275,6 +269,7 @@ if __name__ == "__main__":
     with job(snakemake):
         make_once(
             lambda destination: download(destination=destination, **snakemake.params),
+            snakemake.input,
             snakemake.output,
             snakemake.config,
         )

@@ -11,6 +11,7 @@ import simplejpeg
 from trainer import config
 from trainer.frames import FrameArchive, decode
 from trainer.metrics import ava_files
+from trainer.metrics.ava import box_iou
 
 SHOWN = 4  # examples of a dataset
 STRIP = 5  # frames of an example, spread over its clip
@@ -70,7 +71,7 @@ def ava_examples(run, predictions, frames) -> list[Example]:
         here = np.flatnonzero((predictions["video"] == row.video) & (predictions["second"] == row.second))
         subjects = []
         for box, scores in zip(predictions["box"][here], predictions["score"][here], strict=True):
-            actions = truth.action[true[overlap(box, truth.box[true]) >= MATCH]]
+            actions = truth.action[true[box_iou(box[None], truth.box[true]) >= MATCH]]
             labels = {names[action] for action in actions.tolist() if action in names}
             subjects.append(subject(box, labels, {name: scores[number - 1] for number, name in names.items()}))
         clip = row.centre + run.clip.stride * (np.arange(run.clip.frames) - run.clip.frames // 2)
@@ -103,14 +104,6 @@ def spread(items, count) -> list:
     """``count`` of the items, evenly spaced."""
     places = np.linspace(0, len(items) - 1, min(count, len(items)))
     return [items[round(place)] for place in places.tolist()]
-
-
-def overlap(box, boxes) -> np.ndarray:
-    """Intersection over union of one box (4,) with others (N, 4)."""
-    low, high = np.maximum(box[:2], boxes[:, :2]), np.minimum(box[2:], boxes[:, 2:])
-    shared = (high - low).clip(0).prod(axis=1)
-    areas = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1) + np.prod(box[2:] - box[:2])
-    return shared / (areas - shared)
 
 
 def picture_strip(frames, video, indices) -> list[str]:

@@ -199,9 +199,13 @@ if __name__ == "__main__":
     with job(snakemake):
         make_once(
             lambda *outputs: extract_frames(
-                snakemake.input.cut, *outputs, threads=snakemake.threads, **snakemake.params
+                snakemake.input.cut,
+                *outputs,
+                **snakemake.params,
+                ffmpeg=snakemake.config["ffmpeg"],
+                threads=snakemake.threads,
             ),
+            snakemake.input,
             snakemake.output,
             snakemake.config,
-            made_of=["ava_films", "ava_cuts"],
         )

@@ -95,7 +95,7 @@ if __name__ == "__main__":
     with job(snakemake):
         make_once(
             lambda *outputs: index_charades(snakemake.input.tar, *outputs),
+            snakemake.input,
             snakemake.output,
             snakemake.config,
-            made_of=["charades_tar"],
         )
