@@ -71,9 +71,15 @@ def test_what_others_are_writing_stays(tmp_path):
     assert sorted(hidden(tmp_path)) == sorted(others)
 
 
-@pytest.mark.parametrize(
-    "write", [lambda file: file.write(bytes(2000)), lambda file: torch.save(torch.ones(500), file)]
-)
+def write_bytes(file):
+    file.write(bytes(2000))
+
+
+def save_tensors(file):
+    torch.save(torch.ones(500), file)
+
+
+@pytest.mark.parametrize("write", [write_bytes, save_tensors])
 def test_a_full_disk_is_told_and_leaves_nothing(tmp_path, write):
     with (
         full_disk(at=1000),
