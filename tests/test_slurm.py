@@ -94,7 +94,8 @@ def test_training_outlives_a_cancelled_a_timed_out_and_a_preempted_job(workflow)
     out, _ = running.communicate()
     assert running.returncode == 0, out
     assert "going on after" in log.read_text()
-    groups = re.findall(r"Group job \S+ \(jobs? .*SLURM jobid", out)
+    jobs = re.findall(r"Job (\S+) has been submitted with SLURM jobid", out)
+    groups = [job for job in jobs if not job.isdigit()]
     assert len(groups) == 2, out  # 10 films are fetched in one job, cut and extracted in another
     mine, demo = (pd.read_csv(path).set_index("method")["mAP"] for path in (folder / "results/ava_table.csv", TABLE))
     assert mine[METHOD] == demo[METHOD]
