@@ -26,4 +26,12 @@ def checkout(folder, mirror=MIRROR, **settings):
 def snakemake(folder, *options, before=()):
     """Start a workflow in a checkout."""
     command = [*before, SNAKEMAKE, "--configfile", "config/demo.yaml", "changes.yaml", *options]
-    return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    with (folder / "words").open("w") as words:
+        return subprocess.Popen(command, cwd=folder, stdout=words, stderr=subprocess.STDOUT)
+
+
+def finish(folder, workflow):
+    """Wait for a workflow in a checkout to succeed; return its words."""
+    status, words = workflow.wait(), (folder / "words").read_text()
+    assert status == 0, words
+    return words

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.checkout import MIRROR, checkout, snakemake
+from tests.checkout import MIRROR, checkout, finish, snakemake
 from tests.scripts.test_shared import UNPRIVILEGED
 
 FILMS = ["-ParkBench7.mkv", "CornerCafe3.mp4"]
@@ -31,12 +31,6 @@ def contents(folder):
     return {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in files}
 
 
-def finish(workflow):
-    out, _ = workflow.communicate()
-    assert workflow.returncode == 0, out
-    return out
-
-
 @pytest.fixture
 def web():
     """The demo's mirror behind a web server."""
@@ -52,8 +46,9 @@ def test_two_checkouts_share_their_data(tmp_path, web):
     shared.mkdir()
     settings = {"shared": str(shared), "temp": ["films"], "ava": {"films": FILMS}}
     checkouts = [checkout(tmp_path / name, web, **settings) for name in "ab"]
-    for workflow in [snakemake(folder, *DATA) for folder in checkouts]:
-        finish(workflow)
+    workflows = [snakemake(folder, *DATA) for folder in checkouts]
+    for folder, workflow in zip(checkouts, workflows, strict=True):
+        finish(folder, workflow)
     made = [film for folder in checkouts for film in films_made(folder)]
     assert len(made) == 2 * len(FILMS)  # each cut and extracted once, by the one or the other
     before = contents(shared)
@@ -70,21 +65,21 @@ def test_two_checkouts_share_their_data(tmp_path, web):
     for path in [shared, *shared.rglob("*")]:
         path.chmod(path.stat().st_mode & ~0o222)
     try:
-        finish(snakemake(late, *DATA, before=UNPRIVILEGED))
+        finish(late, snakemake(late, *DATA, before=UNPRIVILEGED))
     finally:
         for path in [shared, *shared.rglob("*")]:
             path.chmod(path.stat().st_mode | 0o200)
     assert not films_made(late)
     assert contents(shared) == before
-    out = finish(snakemake(checkouts[0], *DATA, "--dry-run"))  # what others link to is no news
+    out = finish(checkouts[0], snakemake(checkouts[0], *DATA, "--dry-run"))  # what others link to is no news
     assert re.search(r"^total +0$", out, re.MULTILINE), out
 
 
 def test_films_and_cuts_are_let_go_when_frames_are_there(tmp_path):
     folder = checkout(tmp_path, temp=["films", "cuts"], ava={"films": FILMS})
-    finish(snakemake(folder, *DATA))
+    finish(folder, snakemake(folder, *DATA))
     left = {path.name for path in (folder / "data/demo/ava").rglob("*") if path.is_file()}
     assert {f"{Path(film).stem}{suffix}" for film in FILMS for suffix in (".tar", ".npy", ".json")} <= left
     assert not [name for name in left if name.endswith((".nut", *FILMS))]
-    out = finish(snakemake(folder, *DATA, "--dry-run"))
+    out = finish(folder, snakemake(folder, *DATA, "--dry-run"))
     assert re.search(r"^total +0$", out, re.MULTILINE), out

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 
-from tests.checkout import MIRROR, checkout, snakemake
+from tests.checkout import MIRROR, checkout, finish, snakemake
 from tests.test_workflow import ROOT
 
 METHOD = "scratch"
@@ -36,24 +37,23 @@ pytestmark = [
 def workflow(tmp_path):
     """AVA with one method, on the cluster, with GPUs that are given out but not computed on."""
     folder = checkout(tmp_path / "checkout", datasets=["ava"], methods=[METHOD])
-    running = snakemake(
-        folder,
-        *("--workflow-profile", "workflow/profiles/slurm", "--slurm-init-seconds-before-status-checks", "5"),
-        *("--set-resources", "finetune:gpu=1", "finetune:runtime=1", "predict:gpu=1"),
-        *("--latency-wait", "5", "results/ava_table.csv"),
-    )
+    path = folder / "workflow/profiles/slurm/profile.yaml"
+    profile = yaml.safe_load(path.read_text())
+    profile["set-resources"] |= {"finetune": {"gpu": 1, "runtime": 1}, "predict": {"gpu": 1}}
+    profile |= {"slurm-init-seconds-before-status-checks": 5, "latency-wait": 5}
+    path.write_text(yaml.safe_dump(profile))
+    running = snakemake(folder, "--workflow-profile", path.parent, "results/ava_table.csv")
     yield folder, running
     if running.poll() is None:
         running.terminate()
-        running.communicate()
+        running.wait()
 
 
-def wait_for(what, workflow, seconds=300):
+def wait_for(what, folder, workflow, seconds=200):
     """The first true answer of ``what()``, while the workflow is running."""
     deadline = time.monotonic() + seconds
     while not (answer := what()):
-        assert workflow.poll() is None, workflow.communicate()[0]
-        assert time.monotonic() < deadline
+        assert workflow.poll() is None and time.monotonic() < deadline, (folder / "words").read_text()
         time.sleep(0.2)
     return answer
 
@@ -71,10 +71,10 @@ def test_training_outlives_a_cancelled_a_timed_out_and_a_preempted_job(workflow)
             job = slurm("squeue", "--noheader", "--states=running", "--format=%i", "--partition=normal").split()
             return (job[0], mine[0]) if mine and job and words in log.read_text() else None
 
-        return wait_for(look, running)
+        return wait_for(look, folder, running)
 
     def wait_for_word(job, word):
-        wait_for(lambda: word in slurm("scontrol", "show", "job", job), running)
+        wait_for(lambda: word in slurm("scontrol", "show", "job", job), folder, running)
 
     cancelled, _ = training("epoch 1")
     assert "gres/gpu=1" in slurm("scontrol", "show", "job", cancelled)
@@ -91,8 +91,7 @@ def test_training_outlives_a_cancelled_a_timed_out_and_a_preempted_job(workflow)
     wait_for_word(preempted, "Restarts=1")
     assert len({cancelled, timed_out, preempted}) == 3
 
-    out, _ = running.communicate()
-    assert running.returncode == 0, out
+    out = finish(folder, running)
     assert "going on after" in log.read_text()
     jobs = re.findall(r"Job (\S+) has been submitted with SLURM jobid", out)
     groups = [job for job in jobs if not job.isdigit()]
