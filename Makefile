@@ -25,7 +25,7 @@ lint: .venv/done
 	snakemake --lint
 
 test: lint demo
-	pytest -n 2
+	pytest -n 3 --dist worksteal
 
 bench: .venv/done
 	python -m benchmarks.score_ava

@@ -58,8 +58,10 @@ def test_two_checkouts_share_their_data(tmp_path, web):
     for folder in checkouts:
         for path in data:
             link = folder / "data/demo" / path
-            assert link.resolve() == shared / path
-            assert link.is_symlink() == (path.name not in FILMS)  # of what is shared, `temp` drops the links
+            if path.name in FILMS:  # of what is shared, `temp` drops the links
+                assert not link.is_symlink()
+            else:
+                assert link.resolve() == shared / path
 
     late = checkout(tmp_path / "c", web, **settings)
     for path in [shared, *shared.rglob("*")]:

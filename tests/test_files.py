@@ -18,12 +18,13 @@ ROOT = Path(__file__).parents[1]
 # A job that stops in the middle of its file: <file>
 WRITER = """
 import sys, time
+from pathlib import Path
 from types import SimpleNamespace
 from trainer.files import whole_file
 from workflow.scripts.job import job
 with job(SimpleNamespace(log=[sys.argv[1] + ".log"])), whole_file(sys.argv[1]) as partial:
     partial.write_text("half")
-    open(sys.argv[1] + ".ready", "w")
+    Path(sys.argv[1] + ".ready").touch()
     time.sleep(60)
 """
 

@@ -1,0 +1,6 @@
+"""The order of the tests."""
+
+
+def pytest_collection_modifyitems(items):
+    """What waits for SLURM comes first, as the others have the cores meanwhile."""
+    items.sort(key=lambda item: item.get_closest_marker("slurm") is None)
