@@ -3,8 +3,10 @@
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # Two runs of two threads share two cores: a thread that waits must sleep, not spin.
+# Snakemake's own lock outlives kill -9 and would ask for --unlock; the kernel's ends with its holder.
 # Bars in a terminal, plain lines elsewhere.
-DEMO = OMP_WAIT_POLICY=PASSIVE snakemake $(if $(MAKE_TERMOUT),--logger rich) --configfile config/demo.yaml --cores 4
+DEMO = OMP_WAIT_POLICY=PASSIVE flock .venv/demo snakemake --nolock $(if $(MAKE_TERMOUT),--logger rich) \
+	--configfile config/demo.yaml --cores 4
 
 # The locked environment; uv brings the locked versions in under a minute. Compiled once: where PYTHONDONTWRITEBYTECODE is
 # set, as in many containers, each job would compile PyTorch anew, for longer than it computes.
