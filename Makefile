@@ -32,6 +32,7 @@ test: lint demo
 bench: .venv/done
 	python -m benchmarks.score_ava
 	python -m benchmarks.prepare_films
+	python -m benchmarks.short_side
 	python -m benchmarks.load_clips
 
 clean:
