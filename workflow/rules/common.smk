@@ -70,9 +70,10 @@ def ffmpeg_name():
     if "ava" not in config["datasets"] or HAVE["ava_frames"]:
         return "no-ffmpeg"
     try:
-        return "ffmpeg-" + re.sub(r"[^\w.+-]", "_", ffmpeg_version(config["ffmpeg"]))
+        version = ffmpeg_version(config["ffmpeg"])
     except InputError as error:
         raise WorkflowError(f"config: ffmpeg: {error}")
+    return f"ffmpeg-{re.sub('[^a-zA-Z0-9.-]', '_', version)}"
 
 
 # What changes a file is part of its path, so that one data folder serves several experiments.
