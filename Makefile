@@ -2,10 +2,11 @@
 .PHONY: demo test lint bench clean
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
-# Two runs of two threads share two cores: a thread that waits must sleep, not spin.
+# Runs and tests share the cores, with two threads each: a thread that waits must sleep, not spin.
+export OMP_WAIT_POLICY := PASSIVE
 # Snakemake's own lock outlives kill -9 and would ask for --unlock; the kernel's ends with its holder.
 # Bars in a terminal, plain lines elsewhere.
-DEMO = OMP_WAIT_POLICY=PASSIVE flock .venv/demo snakemake --nolock $(if $(MAKE_TERMOUT),--logger rich) \
+DEMO = flock .venv/demo snakemake --nolock $(if $(MAKE_TERMOUT),--logger rich) \
 	--configfile config/demo.yaml --cores 4
 
 # The locked environment; uv brings the locked versions in under a minute. Compiled once: where PYTHONDONTWRITEBYTECODE is
