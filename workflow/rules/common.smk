@@ -99,8 +99,8 @@ ANNOTATIONS = {
 
 
 def unless_dropped(kind, path):
-    """An output that config may let go as soon as nothing needs it any more."""
-    return temp(path) if kind in config["temp"] else path
+    """An output that config may let go as soon as nothing needs it any more; never a user's own file."""
+    return temp(path) if kind in config["temp"] and not HAVE[f"ava_{kind}"] else path
 
 
 def get_film(wildcards):
