@@ -37,7 +37,10 @@ def lease(count):
     """
     candidates = visible()
     if len(candidates) < count:
-        raise InputError(f"{count} GPUs are asked for, {len(candidates)} can be used here; set `machine: ranks:` lower")
+        raise InputError(
+            f"{count} GPUs are asked for, {len(candidates)} can be used here; ask for fewer (`--resources gpu=` or "
+            "the `gpu` of the dataset in config)"
+        )
     with told_each_minute(f"waiting for {count} of {len(candidates)} GPUs: other jobs of this machine hold them"):
         held = _acquire([_lock_file(gpu) for gpu in candidates], count)
     gpus = [gpu for gpu in candidates if _lock_file(gpu) in held]

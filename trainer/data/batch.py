@@ -87,7 +87,7 @@ class ShareSampler:
         if batch % shares or shares % ranks:
             raise InputError(
                 f"a batch of {batch} clips does not split into {shares} equal shares over {ranks} processes; "
-                "choose training.batch, training.shares and machine.ranks that divide each other"
+                "choose training.batch, training.shares and GPUs (`--resources gpu=`) that divide each other"
             )
         self.clips, self.batch, self.shares, self.seed = clips, batch, shares, seed
         self.mine = range(rank, shares, ranks)
