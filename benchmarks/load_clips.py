@@ -53,7 +53,7 @@ class Case:
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=7, help="rounds of each clip (of the 30 views: a third)")
+    parser.add_argument("--rounds", type=int, default=24, help="rounds of each clip (of the 30 views: a third)")
     rounds = parser.parse_args().rounds
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
@@ -109,8 +109,8 @@ def ava_training(video):
         return ava.clip_indices(table.centres[number % len(table)], AVA.frames, AVA.stride, FRAMES)
 
     def published(number):
-        view = random_view(np.random.default_rng(number), 360, 640, AVA.jitter, AVA.crop)
-        return published_ava(video, frames(number), view)
+        view = random_view(np.random.default_rng([0, number, number % len(table)]), 360, 640, AVA.jitter, AVA.crop)
+        return published_ava(video, frames(number), view)  # the view that ours shows
 
     goal = "2.5x faster, 1.3x decoding"
     return Case("AVA training clip", goal, lambda number: ours[number, number % len(table)], published, frames)
@@ -147,12 +147,14 @@ def charades_test(video):
     clips = [charades.clip_indices(start, CHARADES.frames, CHARADES.stride, FRAMES) for start in starts]
 
     def all_views(_):
-        return list(ours[0].clips(10))
+        for _clips in ours[0].clips(5):
+            pass
 
     def published(_):
         whole = whole_view(360, 640, CHARADES.crop)
         crops = charades.crops_along(whole, CHARADES.test_crops)
-        return [published_charades(video, *view) for view in itertools.product(clips, crops)]
+        for view in itertools.product(clips, crops):
+            published_charades(video, *view)
 
     return Case("Charades, 30 views of 720 frames", "20x faster", all_views, published, lambda _: np.unique(clips))
 

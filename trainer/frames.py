@@ -104,14 +104,14 @@ class _IndexedTar:
         return jpeg
 
 
-def decode(jpeg: bytes, name="a frame") -> np.ndarray:
+def decode(jpeg: bytes, name="a frame", into=None) -> np.ndarray:
     """Decode to uint8 RGB of shape (height, width, 3): the pixels of OpenCV's decoder.
 
     The exact inverse transform and smooth chroma upsampling; the faster approximations change pixels. ``name`` is for
-    the message of the InputError that a damaged JPEG raises.
+    the message of the InputError that a damaged JPEG raises; ``into`` is an array of the frame's size to decode into.
     """
     try:
-        return simplejpeg.decode_jpeg(jpeg, colorspace="RGB", fastdct=False, fastupsample=False)
+        return simplejpeg.decode_jpeg(jpeg, colorspace="RGB", fastdct=False, fastupsample=False, buffer=into)
     except ValueError as error:
         raise InputError(f"{name}: not a whole JPEG ({error})") from error
 

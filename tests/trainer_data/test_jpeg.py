@@ -3,7 +3,7 @@ import pytest
 import simplejpeg
 
 from tests.loader_data import formula_frame
-from trainer.data.jpeg import decode_top, frame_size
+from trainer.data.jpeg import decode_top, frame_memory, frame_size
 from trainer.errors import InputError
 from trainer.frames import decode
 
@@ -14,11 +14,16 @@ def test_the_top_has_the_pixels_of_the_whole(subsampling, size):
     noise = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
     jpeg = simplejpeg.encode_jpeg(noise, quality=95, colorsubsampling=subsampling)
     assert frame_size(jpeg) == size
-    whole = decode(jpeg)
+    whole, memory = decode(jpeg), frame_memory(*size)
     for rows in range(1, size[0] + 1):
-        top = decode_top(jpeg, rows)
-        assert rows <= len(top) <= min(rows + 2, size[0])
-        np.testing.assert_array_equal(top[:rows], whole[:rows])
+        for top in (decode_top(jpeg, rows), decode_top(jpeg, rows, into=memory)):
+            assert rows <= len(top) <= min(rows + 2, size[0])
+            np.testing.assert_array_equal(top[:rows], whole[:rows])
+        assert np.shares_memory(top, memory)
+
+
+def test_memory_of_frames_begins_between_multiples_of_32_bytes():
+    assert {frame_memory(90, 64 + i).ctypes.data % 32 for i in range(20)} == {16}
 
 
 def test_damage_above_the_end_is_told_and_below_is_not_looked_at():

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from trainer.data.jpeg import decode_top, frame_size
+from trainer.data.jpeg import decode_top, frame_memory, frame_size
 from trainer.data.transforms import uint8_resizer
 from trainer.errors import InputError
 
@@ -23,13 +23,13 @@ def read_clip(frames, video, indices, choose_view, resizer=uint8_resizer):
         size = frame_size(jpeg, name)
         if view is None:
             view = choose_view(*size)
-            resize = resizer(view)
+            resize, scratch = resizer(view), frame_memory(*size)
         elif size != view.source:
             raise InputError(
                 f"{video}: frame {index} is {size[1]}x{size[0]}, frame {indices[0]} is "
                 f"{view.source[1]}x{view.source[0]}; extract the frames of this video again"
             )
-        pixels = resize(decode_top(jpeg, view.rows, name))
+        pixels = resize(decode_top(jpeg, view.rows, name, scratch))
         if clip is None:
             clip = np.empty((len(indices), *pixels.shape), pixels.dtype)
         clip[place] = pixels

@@ -26,24 +26,37 @@ def frame_size(jpeg, name="a frame"):
         raise InputError(f"{name}: not a JPEG ({error})") from error
 
 
-def decode_top(jpeg, rows, name="a frame"):
+def decode_top(jpeg, rows, name="a frame", into=None):
     """Decode at least the first ``rows`` rows of pixels: (height, width, 3) uint8 RGB, as `trainer.frames.decode`.
 
     JPEGs that are not baseline, or have restart markers, are decoded as a whole. ``name`` is for the message of the
-    InputError that a damaged JPEG raises; damage below the rows decoded goes unnoticed.
+    InputError that a damaged JPEG raises; damage below the rows decoded goes unnoticed. ``into`` is an array of the
+    frame's size to decode into, see `frame_memory`.
     """
     height, width = frame_size(jpeg, name)
     rows += 2  # the last row's colours are blended with those of the row below
     place = _place_of_height(jpeg)
     if rows >= height or place is None:
-        return decode(jpeg, name)
-    pixels = np.empty((rows, width, 3), np.uint8)
+        return decode(jpeg, name, into)
+    pixels = np.empty((rows, width, 3), np.uint8) if into is None else into[:rows]
     try:
         simplejpeg.decode_jpeg(jpeg[:place] + rows.to_bytes(2, "big") + jpeg[place + 2 :], buffer=pixels)
     except ValueError as error:
         if LEFT_OVER not in str(error):
             raise InputError(f"{name}: not a whole JPEG ({error})") from error
     return pixels
+
+
+def frame_memory(height, width):
+    """An uninitialised (height, width, 3) uint8 array to decode into, for pixels that are read at once.
+
+    libjpeg-turbo writes rows that begin at multiples of 32 bytes past the cache, from where reading them again takes
+    longer than resizing. Rows of usual widths do all or none of them.
+    """
+    size = height * width * 3
+    memory = np.empty(size + 32, np.uint8)
+    begin = (16 - memory.ctypes.data) % 32
+    return memory[begin : begin + size].reshape(height, width, 3)
 
 
 def _place_of_height(jpeg):
