@@ -18,7 +18,7 @@ class Model:
 
     backbone: str  # "r2plus1d_18" or "r2plus1d_18_tclr" (TCLR's own layer4)
     checkpoint: str | None  # None: random initialisation
-    layout: str  # key names of the checkpoint, see models/checkpoints.py; "auto" finds them
+    layout: str  # key names of the checkpoint, see models/layouts.py; "auto" finds them
     classes: int
     dropout: float
     bn_eps: float

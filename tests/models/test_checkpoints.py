@@ -9,10 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torchvision.models import resnet50
+from torchvision.models.video import r3d_18
 
 from trainer.errors import InputError
 from trainer.models.backbone import TIME_STRIDE, build_backbone
-from trainer.models.checkpoints import LAYOUTS, group_keys, load_backbone, main
+from trainer.models.checkpoints import group_keys, load_backbone, main
+from trainer.models.layouts import LAYOUTS
 from workflow.scripts.synthetic_checkpoints import FILES, LEGACY, random_backbone, write_checkpoint
 
 ROOT = Path(__file__).parents[2]
@@ -276,9 +279,20 @@ def test_microsofts_ctp_is_explained(asked, hollow, refusal, tmp_path):
     assert "microsoft/CtP's own R(2+1)D" in message
 
 
+@pytest.mark.parametrize("network", [r3d_18, resnet50])
+def test_a_relative_is_not_taken_for_half_a_backbone(network, tmp_path, capsys):
+    with torch.device("meta"):
+        shapes = network().state_dict()
+    path = saved({name: torch.tensor(0.5).expand(t.shape) for name, t in shapes.items()}, tmp_path / "file.pth")
+    with pytest.raises(SystemExit):
+        main([str(path)])
+    assert f"error: {path}: does not look like an R(2+1)D-18 by layout auto" in capsys.readouterr().err
+
+
 def test_another_architecture(refusal, tmp_path):
     path = saved({"state_dict": {"blocks.0.attn.qkv.weight": torch.zeros(3, 3)}}, tmp_path / "vit.pth")
     message = refusal(path)
+    assert "does not look like an R(2+1)D-18" in message
     assert "none of its tensors has a name of the 222 expected" in message
     assert "Names in the file begin with: blocks (1)" in message
 
@@ -305,7 +319,7 @@ def test_files_without_named_tensors(content, refusal, tmp_path):
 
 def test_no_file_or_a_folder(refusal, tmp_path):
     assert "no such file" in refusal(tmp_path / "file.pth")
-    assert "no such file" in refusal(tmp_path)
+    assert "is a folder" in refusal(tmp_path)
 
 
 @pytest.mark.parametrize("layout", ["tclr", "gdt"])  # a zip and a legacy file
@@ -369,6 +383,12 @@ def test_the_command_ends_with_1_where_nothing_fits(hollow, tmp_path, capsys):
     assert "  not used module.1: 13 of " in told.out
     assert "error: " in told.err
     assert "set the method's `backbone` to r2plus1d_18_tclr" in told.err
+
+
+def test_the_command_names_the_layouts_that_there_are(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        main([str(tmp_path / "file.pth"), "--layout", "moko"])
+    assert re.search("invalid choice: 'moko'.*auto.*moco", capsys.readouterr().err)
 
 
 def test_the_published_methods_name_known_files_and_layouts():

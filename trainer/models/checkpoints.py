@@ -1,4 +1,4 @@
-"""Pre-trained checkpoints: where each published file keeps the backbone, and loading it whole or not at all.
+"""Pre-trained checkpoints: what is in a file, and loading its backbone whole or not at all.
 
     python -m trainer.models.checkpoints FILE [--backbone NAME] [--layout NAME]
 
@@ -17,58 +17,8 @@ from torch import Tensor, nn
 
 from trainer.errors import InputError, told_plainly
 from trainer.models.backbone import TIME_STRIDE, build_backbone
+from trainer.models.layouts import LAYOUTS, SCHEMES, Layout
 from trainer.models.weights_only import Inert, read_checkpoint
-
-# How authors name the tensors of torchvision's r2plus1d_18: the first pattern that matches a name renames it.
-SCHEMES = {
-    "torchvision": (),
-    # nn.Sequential(*network.children())
-    "numbered": (
-        (r"^0\.", "stem."),
-        (r"^([1-4])\.", r"layer\1."),
-    ),
-    # the pyvrl package of microsoft/CtP and Tubelet-Contrast: s for the spatial half, t for the temporal one
-    "pyvrl": (
-        (r"^stem\.conv_s\.", "stem.0."),
-        (r"^stem\.bn_s\.", "stem.1."),
-        (r"^stem\.conv_t\.", "stem.3."),
-        (r"^stem\.bn_t\.", "stem.4."),
-        (r"\.(conv[12])\.conv_s\.", r".\1.0.0."),
-        (r"\.(conv[12])\.bn_s\.", r".\1.0.1."),
-        (r"\.(conv[12])\.conv_t\.", r".\1.0.3."),
-        (r"\.bn([12])\.", r".conv\1.1."),
-        (r"\.downsample\.conv\.", ".downsample.0."),
-        (r"\.downsample_bn\.", ".downsample.1."),
-    ),
-}
-
-
-@dataclass(frozen=True)
-class Layout:
-    """Where a file keeps the backbone's tensors."""
-
-    entry: str  # of the saved dictionary, "" where the tensors are its entries
-    prefix: str  # of their names; DataParallel may have put "module." before it
-    scheme: str  # of the rest of their names
-
-    def __str__(self):
-        parts = [f"entry {self.entry!r}"] * bool(self.entry) + [f"prefix {self.prefix!r}"] * bool(self.prefix)
-        return ", ".join([*parts, f"{self.scheme} names"])
-
-
-LAYOUTS = {
-    "selavi": Layout("model", "video_network.base.", "torchvision"),
-    "moco": Layout("state_dict", "encoder_q.", "torchvision"),
-    "video_moco": Layout("state_dict", "encoder_q.", "torchvision"),
-    "pretext_contrast": Layout("", "base_network.", "numbered"),
-    "rspnet": Layout("model", "encoder_q.encoder.base_network.", "numbered"),
-    "avid_cma": Layout("model", "video_model.", "torchvision"),
-    "ctp": Layout("state_dict", "backbone.", "pyvrl"),
-    "tclr": Layout("state_dict", "0.", "torchvision"),
-    "gdt": Layout("model", "video_network.base.", "torchvision"),
-    "supervised": Layout("", "", "torchvision"),
-    "tubelet_contrast": Layout("state_dict", "backbone.", "pyvrl"),
-}
 
 # A momentum encoder is a running mean of the trained one and has its names; the trained one is what methods publish.
 MOMENTUM_COPIES = {"encoder_k.": "encoder_q.", "key_encoder.": "backbone."}
@@ -292,14 +242,17 @@ def _starred(group):
 def _refusal(path, entries, layout, fit, expected):
     """The message for a file without a whole backbone: what is wrong, the first examples, and what may help."""
     backbone = next((name for name in TIME_STRIDE if _shapes(_meta_state(name)) == _shapes(expected)), "backbone")
-    sentences = [f"{path}: not a whole {backbone} by layout {layout}"]
+    fitting = len(fit.keys) - len(fit.misfits) if fit else 0
+    close = fitting >= len(expected) / 2
+    verdict = f"not a whole {backbone}" if close else "does not look like an R(2+1)D-18"
+    sentences = [f"{path}: {verdict} by layout {layout}"]
     if fit is None and layout == "auto":
         sentences[0] += f": none of its tensors has a name of the {len(expected)} expected."
     elif fit is None:
         present = ", ".join(repr(entry) for entry in entries if entry) or "tensors only"
         sentences[0] += f": expected tensors under {LAYOUTS[layout].entry or 'no entry'!r}; the file has {present}."
     else:
-        sentences[0] += f" ({fit.place}): {len(fit.keys) - len(fit.misfits)} of {len(expected)} tensors fit."
+        sentences[0] += f" ({fit.place}): {fitting} of {len(expected)} tensors fit."
         sentences += _listed("Missing", [f"{name} {list(expected[name].shape)}" for name in fit.missing])
         sentences += _listed("Misfitting", fit.misfits)
         sentences += _listed("Not a backbone's", fit.strange if len(fit.missing) < len(expected) else [])
@@ -355,7 +308,7 @@ def main(argv=None):
     parser = argparse.ArgumentParser(prog="python -m trainer.models.checkpoints", description=main.__doc__)
     parser.add_argument("file", type=Path)
     parser.add_argument("--backbone", choices=TIME_STRIDE, help="default: the one that fits best")
-    parser.add_argument("--layout", default="auto", help=f"auto (the default), {', '.join(LAYOUTS)}")
+    parser.add_argument("--layout", choices=["auto", *LAYOUTS], default="auto", help="default: auto")
     args = parser.parse_args(argv)
     with told_plainly():
         checkpoint = read_checkpoint(args.file)

@@ -67,6 +67,8 @@ def read_checkpoint(path):
     any other type: the message names the type.
     """
     path = Path(path)
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder; name the checkpoint in it")
     if not path.is_file():
         raise InputError(f"{path}: no such file")
     with path.open("rb") as file:

@@ -1,0 +1,54 @@
+"""Where each published checkpoint keeps the backbone, and by which names. Without PyTorch, which takes long to import."""
+
+from dataclasses import dataclass
+
+# How authors name the tensors of torchvision's r2plus1d_18: the first pattern that matches a name renames it.
+SCHEMES = {
+    "torchvision": (),
+    # nn.Sequential(*network.children())
+    "numbered": (
+        (r"^0\.", "stem."),
+        (r"^([1-4])\.", r"layer\1."),
+    ),
+    # the pyvrl package of microsoft/CtP and Tubelet-Contrast: s for the spatial half, t for the temporal one
+    "pyvrl": (
+        (r"^stem\.conv_s\.", "stem.0."),
+        (r"^stem\.bn_s\.", "stem.1."),
+        (r"^stem\.conv_t\.", "stem.3."),
+        (r"^stem\.bn_t\.", "stem.4."),
+        (r"\.(conv[12])\.conv_s\.", r".\1.0.0."),
+        (r"\.(conv[12])\.bn_s\.", r".\1.0.1."),
+        (r"\.(conv[12])\.conv_t\.", r".\1.0.3."),
+        (r"\.bn([12])\.", r".conv\1.1."),
+        (r"\.downsample\.conv\.", ".downsample.0."),
+        (r"\.downsample_bn\.", ".downsample.1."),
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where a file keeps the backbone's tensors."""
+
+    entry: str  # of the saved dictionary, "" where the tensors are its entries
+    prefix: str  # of their names; DataParallel may have put "module." before it
+    scheme: str  # of the rest of their names
+
+    def __str__(self):
+        parts = [f"entry {self.entry!r}"] * bool(self.entry) + [f"prefix {self.prefix!r}"] * bool(self.prefix)
+        return ", ".join([*parts, f"{self.scheme} names"])
+
+
+LAYOUTS = {
+    "selavi": Layout("model", "video_network.base.", "torchvision"),
+    "moco": Layout("state_dict", "encoder_q.", "torchvision"),
+    "video_moco": Layout("state_dict", "encoder_q.", "torchvision"),
+    "pretext_contrast": Layout("", "base_network.", "numbered"),
+    "rspnet": Layout("model", "encoder_q.encoder.base_network.", "numbered"),
+    "avid_cma": Layout("model", "video_model.", "torchvision"),
+    "ctp": Layout("state_dict", "backbone.", "pyvrl"),
+    "tclr": Layout("state_dict", "0.", "torchvision"),
+    "gdt": Layout("model", "video_network.base.", "torchvision"),
+    "supervised": Layout("", "", "torchvision"),
+    "tubelet_contrast": Layout("state_dict", "backbone.", "pyvrl"),
+}
