@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from trainer import gpus
+from tests.small_run import small_run
+from trainer import command, gpus
 from trainer.errors import InputError
 from trainer.locks import told_each_minute
 
@@ -174,6 +175,15 @@ def test_only_what_the_scheduler_gave_is_used(four_gpus, monkeypatch):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
     with pytest.raises(InputError, match=r"SLURM_JOB_ID=18.* no GPU.*device: cpu"):
         gpus.visible()
+
+
+@pytest.mark.parametrize(("given", "used"), [(1, 1), (2, 2), (3, 2), (4, 4)])
+def test_gpus_that_do_not_divide_the_shares_stay_free(four_gpus, tmp_path, monkeypatch, given, used):
+    path = small_run(tmp_path, "charades", machine={"device": "cuda", "ranks": 4}, shares=4)
+    monkeypatch.setattr(sys, "argv", ["train", "--config", str(path), "--gpus", str(given)])
+    _, run, folder = command.parse("train")
+    with gpus.lease(run.machine.ranks) as mine:
+        assert len(mine) == used
 
 
 @pytest.mark.parametrize("hidden", ["", "-1", "NoDevFiles"])

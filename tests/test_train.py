@@ -115,8 +115,9 @@ def test_stopped_run_ends_with_the_same_weights(finished, tmp_path):
 def test_two_ranks_train_as_one(finished, tmp_path):
     path, dataset, precise = finished
     both = small_run(tmp_path, dataset, **precise)
-    done = train(both, "--gpus", "2")
+    done = train(both, "--gpus", "3")
     assert done.returncode == 0, done.stderr
+    assert done.stderr.count("3 GPUs given, 2 used: they must divide training: shares 2") == 1
     for name, tensor in weights(both).items():
         torch.testing.assert_close(tensor, weights(path)[name], rtol=1e-3, atol=1e-4, msg=name)
     one, two = (pd.read_csv(folder / "history.csv") for folder in (path.parent, tmp_path))

@@ -11,6 +11,8 @@ from trainer import config, gpus
 from trainer.errors import told_plainly
 from trainer.launch import is_rank, run_ranks
 
+log = logging.getLogger("trainer")
+
 
 def parse(about, *actions):
     """Read ``[action] --config FILE [--gpus N]``; returns (action or None, run, folder of the config).
@@ -26,9 +28,17 @@ def parse(about, *actions):
     arguments = parser.parse_args()
     with told_plainly():
         run = config.load(arguments.config)
-    if arguments.gpus:
-        run = replace(run, machine=replace(run.machine, ranks=arguments.gpus))
+    ranks = fitting_ranks(arguments.gpus or run.machine.ranks, run.training.shares)
+    run = replace(run, machine=replace(run.machine, ranks=ranks))
     return getattr(arguments, "action", None), run, arguments.config.parent
+
+
+def fitting_ranks(gpus, shares):
+    """Of ``gpus`` GPUs, how many are used: the most that divide the shares of a batch. The others stay free."""
+    ranks = max((count for count in range(1, gpus + 1) if shares % count == 0), default=1)
+    if ranks < gpus and not is_rank():
+        log.info("%d GPUs given, %d used: they must divide training: shares %d", gpus, ranks, shares)
+    return ranks
 
 
 def on_gpus(module, work, run, folder):

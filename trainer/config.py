@@ -96,7 +96,7 @@ class Run:
 
 
 def load(path) -> Run:
-    """Read a run's YAML file; raise InputError for an unknown, missing or wrongly typed key."""
+    """Read a run's YAML file; raise InputError for a key that is unknown, missing, of another type or against another."""
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: no such file; give the config.yaml of a run")
@@ -104,7 +104,27 @@ def load(path) -> Run:
         content = yaml.safe_load(path.read_text())
     except yaml.YAMLError as error:
         raise InputError(f"{path}: not YAML: {error}") from error
-    return _build(Run, content, f"{path}: ")
+    run = _build(Run, content, f"{path}: ")
+    check_settings(content["clip"], content["training"], f"{path}: ")
+    return run
+
+
+def check_settings(clip: dict, training: dict, where: str):
+    """Raise InputError if the settings of a dataset do not go together; ``where`` begins the message.
+
+    Training would fail on them when all data is there, or learn something else without a word.
+    """
+    batch, shares, epochs, warmup = (training[key] for key in ("batch", "shares", "epochs", "warmup_epochs"))
+    steps, factors, jitter, crop = training["steps"], training["factors"], clip["jitter"], clip["crop"]
+    for key, fits, words in (
+        ("training: shares", shares > 0 and batch % shares == 0, f"{shares} does not divide training: batch {batch}"),
+        ("training: steps", steps == sorted({0, *steps}), f"{steps} must begin with 0 and ascend"),
+        ("training: factors", len(factors) == len(steps), f"are {len(factors)}, and training: steps {len(steps)}"),
+        ("training: warmup_epochs", warmup <= epochs, f"{warmup} is more than training: epochs {epochs}"),
+        ("clip: jitter", crop <= jitter[0] <= jitter[1], f"{jitter} must ascend, and begin at clip: crop {crop} or more"),
+    ):
+        if not fits:
+            raise InputError(f"{where}{key}: {words}")
 
 
 def dump(run: Run) -> str:
