@@ -28,7 +28,7 @@ TRAINING = {
         ({}, {"steps": [0, 10]}, "training: factors: are 4, and training: steps 2"),
         ({}, {"epochs": 4}, "training: warmup_epochs: 5 is more than training: epochs 4"),
         ({"jitter": [320, 256]}, {}, r"clip: jitter: \[320, 256\] must ascend"),
-        ({"crop": 272}, {}, "clip: jitter: .* begin at clip: crop 272 or more"),
+        ({"crop": 272}, {}, "clip: jitter: .* must ascend from clip: crop 272 or more"),
     ],
 )
 def test_settings_that_do_not_go_together(clip, training, message):

@@ -181,7 +181,7 @@ def test_only_what_the_scheduler_gave_is_used(four_gpus, monkeypatch):
 def test_gpus_that_do_not_divide_the_shares_stay_free(four_gpus, tmp_path, monkeypatch, given, used):
     path = small_run(tmp_path, "charades", machine={"device": "cuda", "ranks": 4}, shares=4)
     monkeypatch.setattr(sys, "argv", ["train", "--config", str(path), "--gpus", str(given)])
-    _, run, folder = command.parse("train")
+    _, run, _folder = command.parse("train")
     with gpus.lease(run.machine.ranks) as mine:
         assert len(mine) == used
 

@@ -45,6 +45,7 @@ def test_full_run(tmp_path):
     ava_runs = [block for block in output.split("\n\n") if "dataset=ava" in block and "rule finetune" in block]
     assert len(ava_runs) == 11
     assert all("gpu=4" in block for block in ava_runs)
+    assert "check_checkpoint" not in count  # what is fetched is as published
 
 
 def test_one_table_is_just_that(tmp_path):
@@ -55,27 +56,16 @@ def test_one_table_is_just_that(tmp_path):
     assert not {"index_charades", "list_charades", "report_html"} & count.keys()
 
 
-def test_own_method_is_one_row_more(tmp_path):
-    rows = (ROOT / "config/methods.tsv").read_text()
-    columns = rows.splitlines()[0].split("\t")
-    own = dict.fromkeys(columns, "") | {
-        "method": "mine",
-        "label": "My method",
-        "pretraining": "self-supervised",
-        "checkpoint": str(tmp_path / "mine.pth"),
-        "layout": "auto",
-        "backbone": "r2plus1d_18",
-        "bn_eps": "1e-5",
-        "channels": "rgb",
-        "mean": "0.45",
-        "std": "0.225",
-    }
-    (tmp_path / "mine.pth").write_bytes(b"")
+def test_own_method_is_one_row_more_as_the_readme_has_it(tmp_path):
+    row = re.search(r"^printf '(mine.*)\\n' >> config/methods.tsv$", (ROOT / "README.md").read_text(), re.MULTILINE)[1]
+    (tmp_path / "mine.pth").touch()
+    own = row.replace("\\t", "\t").replace("/path/of/my.pth", str(tmp_path / "mine.pth"))
     table = tmp_path / "methods.tsv"
-    table.write_text(rows + "\t".join(own[column] for column in columns) + "\n")
+    table.write_text((ROOT / "config/methods.tsv").read_text() + own + "\n")
     output, status = plan(*elsewhere(tmp_path, methods=["scratch", "mine"], methods_table=str(table)))
     assert status == 0, output
     assert jobs(output)["finetune"] == 4
+    assert jobs(output)["check_checkpoint"] == 1
     assert str(tmp_path / "mine.pth") in output
 
 
@@ -102,6 +92,7 @@ def test_what_a_user_has_is_used_where_it_lies(tmp_path):
         "lists/train.csv",
         "lists/val.csv",
         "checkpoints/deep/selavi_kinetics.pth",
+        "checkpoints/r2plus1d_18-91a641e6.pth",
         "annotations/ava_train_v2.2.csv",
         "annotations/ava_val_v2.2.csv",
         "annotations/ava_val_excluded_timestamps_v2.2.csv",
@@ -113,33 +104,40 @@ def test_what_a_user_has_is_used_where_it_lies(tmp_path):
         (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / file).touch()
     have = {key: str(tmp_path / path) for key, path in have.items()}
-    output, status = plan(*elsewhere(tmp_path, methods=["selavi"], have=have))
+    output, status = plan(*elsewhere(tmp_path, methods=["selavi", "supervised"], have=have))
     assert status == 0, output
     assert not [rule for rule in jobs(output) if rule.startswith(("download", "unpack", "cut", "extract"))]
+    assert jobs(output)["check_checkpoint"] == 2
+
+
+def test_a_file_of_another_source_need_not_lie_in_the_users_folder(tmp_path):
+    (tmp_path / "selavi_kinetics.pth").touch()
+    have = {"checkpoints": str(tmp_path)}
+    methods = ["selavi", "supervised"]
+    output, status = plan(*elsewhere(tmp_path, datasets=["charades"], methods=methods, have=have))
+    assert status == 0, output
+    assert f"{tmp_path}/data/downloads/r2plus1d_18-91a641e6.pth" in output
+    assert "unpack_checkpoints" not in output
+    assert jobs(output)["check_checkpoint"] == 1
 
 
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"epochs": 3}, ["epochs", "unexpected"]),
-        ({"ava": {"training": {"epohcs": 3}}}, ["epohcs", "unexpected"]),
-        ({"ava": {"start": "early"}}, ["start", "'early' is not of type 'integer'"]),
-        ({"charades": {"clip": {"crop": 100}}}, ["100 is not a multiple of 16"]),
-        ({"datasets": ["ava", "kinetics"]}, ["'kinetics' is not one of"]),
-        ({"methods": ["moco", "mocco"]}, ["mocco: no such row in config/methods.tsv", "known: scratch, selavi"]),
-        ({"methods_table": "config/nowhere.tsv"}, ["config/nowhere.tsv: no such file"]),
-        ({"ava": {"leave_out": ["nobody.mkv"]}}, ["leave_out: nobody.mkv: not among the films"]),
-        ({"have": {"checkpoints": "/nowhere"}}, ["/nowhere holds 0 files named selavi_kinetics.pth"]),
-        ({"temp": ["frames"]}, ["'frames' is not one of ['films', 'cuts']"]),
-        ({"data": "data", "shared": "data/common"}, ["must lie apart, neither within the other"]),
-        ({"ffmpeg": "/nowhere/ffmpeg"}, ["config: ffmpeg: /nowhere/ffmpeg: not a program"]),
+        ({"ava": {"training": {"epohcs": 3}}}, "config: ava: training: unknown key epohcs; known: batch, shares, "),
+        ({"methods": ["moco", "mocco"]}, "config: methods: mocco: no such row in config/methods.tsv; known: scratch, "),
+        ({"methods_table": "config/nowhere.tsv"}, "config/nowhere.tsv: no such file"),
+        ({"ava": {"leave_out": ["nobody.mkv"]}}, "config: ava: leave_out: nobody.mkv: not among the films"),
+        ({"have": {"checkpoints": "config"}}, "have: checkpoints: config holds 0 files named selavi_kinetics.pth"),
+        ({"ffmpeg": "/nowhere/ffmpeg"}, "config: ffmpeg: /nowhere/ffmpeg: not a program"),
     ],
 )
 def test_wrong_configuration(tmp_path, settings, words):
+    """One of each kind; the others are in tests/scripts/test_checks.py."""
     output, status = plan(*elsewhere(tmp_path, **settings))
     assert status == 1
-    for word in words:
-        assert word in output
+    assert words in output
+    assert len(output.splitlines()) < 40  # not the whole config
 
 
 def test_conda_environments_have_the_locked_versions():

@@ -96,7 +96,7 @@ class Run:
 
 
 def load(path) -> Run:
-    """Read a run's YAML file; raise InputError for a key that is unknown, missing, of another type or against another."""
+    """Read a run's YAML file; raise InputError for a key that is unknown, missing, of a wrong type or at odds."""
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: no such file; give the config.yaml of a run")
@@ -121,7 +121,7 @@ def check_settings(clip: dict, training: dict, where: str):
         ("training: steps", steps == sorted({0, *steps}), f"{steps} must begin with 0 and ascend"),
         ("training: factors", len(factors) == len(steps), f"are {len(factors)}, and training: steps {len(steps)}"),
         ("training: warmup_epochs", warmup <= epochs, f"{warmup} is more than training: epochs {epochs}"),
-        ("clip: jitter", crop <= jitter[0] <= jitter[1], f"{jitter} must ascend, and begin at clip: crop {crop} or more"),
+        ("clip: jitter", crop <= jitter[0] <= jitter[1], f"{jitter} must ascend from clip: crop {crop} or more"),
     ):
         if not fits:
             raise InputError(f"{where}{key}: {words}")

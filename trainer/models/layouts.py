@@ -1,4 +1,4 @@
-"""Where each published checkpoint keeps the backbone, and by which names. Without PyTorch, which takes long to import."""
+"""Where each published checkpoint keeps the backbone, and by which names; without PyTorch, as its import is slow."""
 
 from dataclasses import dataclass
 

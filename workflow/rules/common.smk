@@ -5,9 +5,7 @@ import re
 import sys
 from pathlib import Path
 
-import pandas as pd
 from snakemake.exceptions import WorkflowError
-from snakemake.utils import validate
 
 # Jobs run the Python that runs Snakemake, and find our packages, as this file does; those of a cluster too, which parse
 # it again.
@@ -18,51 +16,19 @@ os.environ.update(
 )
 
 from trainer.errors import InputError
+from workflow.scripts.checks import check_config, check_methods, read_films, read_table
 from workflow.scripts.media import ffmpeg_version
 
-
-def read_table(path, schema):
-    """A tab-separated table as text, checked row by row."""
-    if not Path(path).is_file():
-        raise WorkflowError(f"{path}: no such file; the config names it as a table")
-    table = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False, comment="#")
-    validate(table, schema)
-    return table
-
-
-validate(config, "../schemas/config.schema.yaml")
-METHODS = read_table(config["methods_table"], "../schemas/methods.schema.yaml").set_index("method", drop=False)
-SOURCES = read_table(config["sources_table"], "../schemas/sources.schema.yaml")
+check_config(config)
+METHODS = read_table(config["methods_table"], "methods").set_index("method", drop=False)
+SOURCES = read_table(config["sources_table"], "sources")
+check_methods(config, METHODS, SOURCES)
 HAVE = config["have"]
 AVA = config["ava"]
-
-if config["shared"]:
-    own, common = (Path(config[key]).resolve() for key in ("data", "shared"))
-    if own.is_relative_to(common) or common.is_relative_to(own):
-        raise WorkflowError(f"config: shared: {common} and data: {own} must lie apart, neither within the other")
-
-if unknown := [method for method in config["methods"] if method not in METHODS.index]:
-    raise WorkflowError(
-        f"config: methods: {', '.join(unknown)}: no such row in {config['methods_table']}; "
-        f"known: {', '.join(METHODS.index)}"
-    )
+FILMS = read_films(AVA["films"], AVA["leave_out"])
 
 
 # --- AVA's films -----------------------------------------------------------------------------------------------------
-
-
-def read_films():
-    """Film file names by video (the YouTube id, the name's stem), without those the config leaves out."""
-    films = AVA["films"]
-    if isinstance(films, str):
-        films = Path(films).read_text().split()
-    by_video = {Path(film).stem: film for film in films}
-    if unknown := set(AVA["leave_out"]) - set(films) - set(by_video):
-        raise WorkflowError(f"config: ava: leave_out: {', '.join(sorted(unknown))}: not among the films")
-    return {video: film for video, film in by_video.items() if not {video, film} & set(AVA["leave_out"])}
-
-
-FILMS = read_films()
 
 
 def ffmpeg_name():
@@ -204,23 +170,27 @@ def get_local_file(wildcards):
 PUBLISHED_CHECKPOINTS = list(METHODS[METHODS.source == "checkpoints"].checkpoint)
 
 
-def find_checkpoint(name):
-    """The file of that name in the user's folder, at any depth: published copies differ in folder names."""
-    found = sorted(Path(HAVE["checkpoints"]).rglob(name))
-    if len(found) != 1:
+def own_checkpoint_of(method):
+    """The user's own file, or None: a row without a source names it, that of another may lie in the user's folder."""
+    row = METHODS.loc[method]
+    if not row.source:
+        return os.path.expanduser(row.checkpoint) or None
+    if not HAVE["checkpoints"]:
+        return None
+    found = sorted(Path(HAVE["checkpoints"]).rglob(row.checkpoint))  # published copies differ in folder names
+    if len(found) > 1 or (row.source == "checkpoints" and not found):
         raise WorkflowError(
-            f"config: have: checkpoints: {HAVE['checkpoints']} holds {len(found)} files named {name}; one is needed"
+            f"config: have: checkpoints: {HAVE['checkpoints']} holds {len(found)} files named {row.checkpoint}; one is "
+            "needed"
         )
-    return str(found[0])
+    return str(found[0]) if found else None
 
 
 def checkpoint_of(method):
-    """The path of a method's checkpoint, or None: a row without a source names the user's own file."""
-    row = METHODS.loc[method]
-    if not row.source:
-        return row.checkpoint or None
-    if HAVE["checkpoints"]:
-        return find_checkpoint(row.checkpoint)
+    """The path of a method's checkpoint, or None."""
+    row, own = METHODS.loc[method], own_checkpoint_of(method)
+    if own or not row.checkpoint:
+        return own
     if row.source == "checkpoints":
         return f"{config['data']}/checkpoints/{row.checkpoint}"
     return f"{config['data']}/downloads/{source_of('source', row.source).file.iloc[0]}"
@@ -230,6 +200,12 @@ def get_checkpoint(wildcards):
     if wildcards.method not in METHODS.index:
         raise WorkflowError(f"{wildcards.method}: no such method in {config['methods_table']}")
     return checkpoint_of(wildcards.method) or []
+
+
+def get_checkpoint_report(wildcards):
+    """Of a user's own file alone: what is fetched is as published, and training refuses it in seconds if it is not."""
+    own = wildcards.method in METHODS.index and own_checkpoint_of(wildcards.method)
+    return f"{config['results']}/checkpoints/{wildcards.method}.txt" if own else []
 
 
 # --- Runs ------------------------------------------------------------------------------------------------------------

@@ -16,11 +16,32 @@ rule run_config:
         "../scripts/run_config.py"
 
 
+rule check_checkpoint:
+    """Tell what is in a user's own checkpoint, before any data is prepared: it fits whole, or nothing is trained on it."""
+    input:
+        get_checkpoint,
+    output:
+        "<results>/checkpoints/{method}.txt",
+    log:
+        "<logs>/check_checkpoint/{method}.log",
+    priority: 1
+    localrule: True
+    conda:
+        "../../envs/trainer.yaml"
+    params:
+        backbone=lookup(dpath="{method}/backbone", within=METHODS.to_dict("index")),
+        layout=lookup(dpath="{method}/layout", within=METHODS.to_dict("index")),
+    shell:
+        "python -m trainer.models.checkpoints {input:q} --backbone {params.backbone} --layout {params.layout}"
+        " > {output} 2> {log}"
+
+
 rule finetune:
     """Fine-tune a method's checkpoint on a dataset. A job that was stopped goes on from its last resume checkpoint."""
     input:
         config="<run>/config.yaml",
         checkpoint=get_checkpoint,
+        report=get_checkpoint_report,
         lists=get_lists,
     output:
         model="<run>/model.pth",
