@@ -56,13 +56,19 @@ def test_one_table_is_just_that(tmp_path):
     assert not {"index_charades", "list_charades", "report_html"} & count.keys()
 
 
-def test_own_method_is_one_row_more_as_the_readme_has_it(tmp_path):
+def methods_with(folder, **checkpoints):
+    """A methods table in ``folder`` that has the README's row once more for each of ``checkpoints``: {method: path}."""
     row = re.search(r"^printf '(mine.*)\\n' >> config/methods.tsv$", (ROOT / "README.md").read_text(), re.MULTILINE)[1]
+    rows = [row.replace("mine", name).replace("/path/of/my.pth", str(path)) for name, path in checkpoints.items()]
+    table = folder / "methods.tsv"
+    table.write_text((ROOT / "config/methods.tsv").read_text() + "\n".join(rows).replace("\\t", "\t") + "\n")
+    return str(table)
+
+
+def test_own_method_is_one_row_more(tmp_path):
     (tmp_path / "mine.pth").touch()
-    own = row.replace("\\t", "\t").replace("/path/of/my.pth", str(tmp_path / "mine.pth"))
-    table = tmp_path / "methods.tsv"
-    table.write_text((ROOT / "config/methods.tsv").read_text() + own + "\n")
-    output, status = plan(*elsewhere(tmp_path, methods=["scratch", "mine"], methods_table=str(table)))
+    table = methods_with(tmp_path, mine=tmp_path / "mine.pth")
+    output, status = plan(*elsewhere(tmp_path, methods=["scratch", "mine"], methods_table=table))
     assert status == 0, output
     assert jobs(output)["finetune"] == 4
     assert jobs(output)["check_checkpoint"] == 1

@@ -1,4 +1,4 @@
-# Reads and validates the tables, names paths, and answers what rules ask about their inputs. No rule lives here.
+# Has config and tables checked, names paths, and answers what rules ask about their inputs. No rule lives here.
 
 import os
 import re
