@@ -1,9 +1,11 @@
 """Run folders as training, prediction and score leave them, with numbers made up for a test."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import yaml
 
 from workflow.scripts.results import read_results
 
@@ -13,13 +15,20 @@ METHODS = {
     "video_moco": {"label": "VideoMoCo", "pretraining": "self-supervised"},
     "supervised": {"label": "Supervised", "pretraining": "supervised"},
 }
+RUN = yaml.safe_load(Path(__file__).with_name("data").joinpath("made_up_run.yaml").read_text())
 CLASSES = ["bend/bow (at the waist)", "talk to (e.g., self, a person, a group)", "dance", "never seen"]
+
+
+def settings(dataset, method, seed):
+    """What decides a run, in the shape of `trainer.config.Run`."""
+    return RUN | {"dataset": dataset, "method": method, "seed": seed}
 
 
 def write_run(root, dataset, method, seed, precisions):
     """One finished run; ``precisions``: average precision of each class, a fraction, NaN without a positive."""
     folder = root / dataset / method / f"seed{seed}"
     folder.mkdir(parents=True)
+    (folder / "config.yaml").write_text(yaml.safe_dump(settings(dataset, method, seed)))
     metrics = {
         "dataset": dataset,
         "method": method,
@@ -58,8 +67,16 @@ def made_up(root, dataset="charades", seeds=(1,), published=None, without=()):
         for seed in set(seeds) - {number for name, number in without if name == method}:
             # seed 1 has the values above, each later one lies 0.02 higher
             write_run(root, dataset, method, seed, [value + 0.02 * (seed - 1) for value in values])
-    folders = {method: [str(root / dataset / method / f"seed{seed}") for seed in seeds] for method in METHODS}
-    return read_results(dataset, METHODS, folders, published)
+    return read(root, dataset, seeds, published)
+
+
+def read(root, dataset="charades", seeds=(1,), published=None):
+    """What the workflow reads of the runs below ``root`` that are finished."""
+    runs = {
+        method: {str(root / dataset / method / f"seed{seed}"): settings(dataset, method, seed) for seed in seeds}
+        for method in METHODS
+    }
+    return read_results(dataset, METHODS, runs, published)
 
 
 def write_published(path):

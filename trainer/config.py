@@ -3,7 +3,7 @@
 A run is repeated from its file alone: ``python -m trainer.train --config results/runs/ava/moco/seed0/config.yaml``.
 """
 
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import get_args, get_origin, get_type_hints
 
@@ -104,8 +104,13 @@ def load(path) -> Run:
         content = yaml.safe_load(path.read_text())
     except yaml.YAMLError as error:
         raise InputError(f"{path}: not YAML: {error}") from error
-    run = _build(Run, content, f"{path}: ")
-    check_settings(content["clip"], content["training"], f"{path}: ")
+    return build(content, f"{path}: ")
+
+
+def build(content, where="") -> Run:
+    """Make a run of a mapping, as `load` does of a file; ``where`` names its place in messages."""
+    run = _build(Run, content, where)
+    check_settings(content["clip"], content["training"], where)
     return run
 
 
@@ -125,6 +130,11 @@ def check_settings(clip: dict, training: dict, where: str):
     ):
         if not fits:
             raise InputError(f"{where}{key}: {words}")
+
+
+def settings(run: Run) -> Run:
+    """What decides the result: the run without the machine that happens to do it, but for its precision."""
+    return replace(run, machine=replace(run.machine, device="", ranks=0, workers=0, threads=0, save_minutes=0))
 
 
 def dump(run: Run) -> str:

@@ -5,7 +5,7 @@ import logging
 import signal
 import sys
 import time
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
 
@@ -61,19 +61,14 @@ class Pause:
 
 @cache
 def identity(run: config.Run) -> str:
-    """What decides the result: the run without the machine that happens to do it, its files, and the trainer's code.
+    """What decides the result: the run's settings, its files, and the trainer's code.
 
     Files may be made anew under the same names, from other films or boxes, say. Of frames the indices are read, not the
     images: other frames have other sizes.
     """
-    neutral = replace(run.machine, device="", ranks=0, workers=0, threads=0, save_minutes=0)
     files = [run.model.checkpoint, *asdict(run.data).values(), *FrameArchive(run.data.frames).indices]
     code = sorted(Path(__file__).parent.rglob("*.py"))
-    return (
-        config.dump(replace(run, machine=neutral))
-        + f"files: {digest(filter(None, files))}\n"
-        + f"code: {digest(code)}\n"
-    )
+    return config.dump(config.settings(run)) + f"files: {digest(filter(None, files))}\n" + f"code: {digest(code)}\n"
 
 
 def digest(paths) -> str:

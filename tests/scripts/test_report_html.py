@@ -16,7 +16,7 @@ import pytest
 import simplejpeg
 import yaml
 
-from tests.made_up_results import METHODS, made_up, write_published
+from tests.made_up_results import METHODS, RUN, made_up, write_published
 from trainer.errors import InputError
 from trainer.frames import INDEX, index_tar
 from workflow.scripts import style
@@ -47,11 +47,10 @@ def with_predictions(folder, results):
     (folder / "list.csv").write_text(
         f"video,second,centre,x1,y1,x2,y2,labels\n-v,902,20,{box},\n-v,902,20,0.7,0.1,0.9,0.9,\n-v,903,39,{box},\n"
     )
-    run = yaml.safe_load((ROOT / "tests/data/made_up_run.yaml").read_text())
     files = {"frames": "frames.csv", "train": "list.csv", "test": "list.csv"}
     if results.dataset == "ava":
         files |= {"ground_truth": "truth.csv", "excluded": "excluded.csv", "label_map": "labels.pbtxt"}
-    run["dataset"], run["data"] = results.dataset, {name: str(folder / file) for name, file in files.items()}
+    run = RUN | {"dataset": results.dataset, "data": {name: str(folder / file) for name, file in files.items()}}
     for row in results.runs.itertuples():
         Path(row.folder, "config.yaml").write_text(yaml.safe_dump(run))
         scores = np.array([[0.8, 0.1, 0.9, 0.3], [0.2, 0.7, 0.0, 0.1], [0.1, 0.1, 0.1, 0.1]])

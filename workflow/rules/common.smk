@@ -4,6 +4,7 @@ import os
 import re
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 from snakemake.exceptions import WorkflowError
 
@@ -263,11 +264,13 @@ def get_runtime(wildcards):
 # --- Results ---------------------------------------------------------------------------------------------------------
 
 
-def run_folders(dataset):
-    """The folders of all runs of a dataset, by method."""
+def runs_of(dataset, method):
+    """What decides each run of a method on a dataset, by its folder."""
     return {
-        method: [f"{config['results']}/runs/{dataset}/{method}/seed{seed}" for seed in config[dataset]["seeds"]]
-        for method in config["methods"]
+        f"{config['results']}/runs/{dataset}/{method}/seed{seed}": get_run(
+            SimpleNamespace(dataset=dataset, method=method, seed=seed)
+        )
+        for seed in config[dataset]["seeds"]
     }
 
 
@@ -277,8 +280,8 @@ def get_datasets(wildcards):
 
 def metrics_of(wildcards):
     """The metrics.json of all runs: the last file that a run writes."""
-    folders = [folder for dataset in get_datasets(wildcards) for of in run_folders(dataset).values() for folder in of]
-    return [f"{folder}/metrics.json" for folder in folders]
+    runs = [runs_of(dataset, method) for dataset in get_datasets(wildcards) for method in config["methods"]]
+    return [f"{folder}/metrics.json" for folders in runs for folder in folders]
 
 
 def get_runs(wildcards):
@@ -287,7 +290,7 @@ def get_runs(wildcards):
 
 
 def get_finished(wildcards):
-    """For what is partial, the runs that are finished, and when: it is made again when this changes."""
+    """For what is partial, the runs that have ended, and when: it is made again when this changes."""
     return {
         path: os.stat(path).st_mtime for path in metrics_of(wildcards) if wildcards.partial and os.path.isfile(path)
     }
@@ -304,7 +307,7 @@ def get_results(wildcards):
         {
             "dataset": dataset,
             "methods": methods,
-            "folders": run_folders(dataset),
+            "runs": {method: runs_of(dataset, method) for method in config["methods"]},
             "published": config["published_table"],
         }
         for dataset in get_datasets(wildcards)

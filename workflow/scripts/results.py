@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from trainer import config
+from trainer.errors import InputError
+
 
 @dataclass(frozen=True)
 class Results:
@@ -38,14 +41,15 @@ def read_all(datasets) -> list[Results]:
     return [read_results(**dataset) for dataset in datasets]
 
 
-def read_results(dataset, methods, folders, published=None) -> Results:
-    """Read the metrics.json of those ``folders`` that have one.
+def read_results(dataset, methods, runs, published=None) -> Results:
+    """Read the metrics.json of those ``runs`` that are finished.
 
-    ``methods``: {method: {"label": ..., "pretraining": ...}} in the order of the tables; ``folders``: those of all
-    runs, {method: [folder, ...]}; ``published``: path of a table of published mAP, or None.
+    ``methods``: {method: {"label": ..., "pretraining": ...}} in the order of the tables; ``runs``: all that are wanted,
+    {method: {folder: what decides it, in the shape of trainer.config.Run}}; ``published``: path of a table of published
+    mAP, or None.
     """
-    wanted = [len(folders[method]) for method in methods]
-    finished = [folder for method in methods for folder in folders[method] if (Path(folder) / "metrics.json").is_file()]
+    wanted = [len(runs[method]) for method in methods]
+    finished = [folder for method in methods for folder, run in runs[method].items() if is_finished(folder, run)]
     rows = [{"folder": folder, **json.loads((Path(folder) / "metrics.json").read_text())} for folder in finished]
     return Results(
         dataset,
@@ -53,6 +57,18 @@ def read_results(dataset, methods, folders, published=None) -> Results:
         pd.DataFrame(rows, columns=None if rows else ["folder", "method", "seed", "mAP"]),
         read_published(published, dataset) if published else None,
     )
+
+
+def is_finished(folder, run) -> bool:
+    """Whether ``folder`` has the metrics of this run, and not of an experiment before it with other settings."""
+    metrics, made = Path(folder) / "metrics.json", Path(folder) / "config.yaml"
+    if not metrics.is_file():
+        return False
+    try:
+        same = config.settings(config.load(made)) == config.settings(config.build(run))
+    except InputError:  # of another version of the trainer
+        return False
+    return same and metrics.stat().st_mtime >= made.stat().st_mtime  # config.yaml is new as soon as a run begins anew
 
 
 def read_published(path, dataset):
