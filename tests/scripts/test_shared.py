@@ -93,6 +93,16 @@ def test_what_is_finished_is_used_though_read_only_and_never_touched(tmp_path, s
     assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
 
 
+def test_what_another_made_of_other_sources_is_refused(tmp_path, shared):
+    start(tmp_path / "a", shared).communicate()
+    config, output = {"data": str(tmp_path / "b"), "shared": str(shared)}, tmp_path / "b/deep/file"
+    with pytest.raises(InputError, match=rf"{shared}/deep/file: has 7 bytes, expected 8: .*delete it to"):
+        make_once(Path.touch, [], [output], config, size=8)
+    assert not output.exists()
+    make_once(Path.touch, [], [output], config, size=7)
+    assert output.read_text() == "content"
+
+
 @pytest.mark.parametrize("used", [False, True])
 def test_what_a_read_only_folder_lacks_is_named(tmp_path, shared, used):
     if used:

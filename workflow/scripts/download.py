@@ -272,4 +272,5 @@ if __name__ == "__main__":
             snakemake.input,
             snakemake.output,
             snakemake.config,
+            snakemake.params.bytes,
         )

@@ -21,12 +21,13 @@ log = logging.getLogger(__name__)
 LOCK = ".lock"  # one file for all locks: each takes a byte of it
 
 
-def make_once(make, inputs, outputs, config):
+def make_once(make, inputs, outputs, config, size=None):
     """Make a job's ``outputs`` by ``make(*paths)``, in `data`, or where `shared` is set in ``config``, there and once.
 
     What is finished in the shared folder is linked to, even if that is read-only; what another workflow is making is
     waited for. Only what comes from the net or is made of shared ``inputs`` is shared: what is made of a user's own
-    files stays in `data`. Raises InputError if the shared folder lacks a file and cannot be written to.
+    files stays in `data`. Raises InputError if the shared folder lacks a file and cannot be written to, or has one of
+    another ``size`` (bytes, where known) than this workflow's sources.
     """
     shared = config["shared"] and Path(config["shared"]).resolve()
     if not shared or not all(Path(file).resolve().is_relative_to(shared) for file in inputs):
@@ -39,6 +40,12 @@ def make_once(make, inputs, outputs, config):
                 _make_folders(files)
                 make(*files)
     for file, output in zip(files, outputs, strict=True):
+        found = file.stat().st_size
+        if size not in (None, found):
+            raise InputError(
+                f"{file}: has {found:,} bytes, expected {size:,}: a workflow with other sources made it; delete it to "
+                "fetch it anew, or set config: shared: null"
+            )
         log.info("%s: linked to %s", output, file)
         with whole_file(output) as partial:
             partial.symlink_to(file)
