@@ -209,33 +209,55 @@ def test_an_ffmpeg_that_is_none_is_named(tmp_path):
 STOPPED = """
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from workflow.scripts.cut_film import cut_film
 from workflow.scripts.extract_frames import extract_frames
+from workflow.scripts.job import job
 folder, ffmpeg = map(Path, sys.argv[1:])
-cut_film(folder / "f.mkv", folder / "out/cut.nut", 4, 7, ffmpeg if ffmpeg.name == "slow_cut" else None)
-extract_frames(folder / "out/cut.nut", *(folder / f"out/abc{s}" for s in (".tar", ".npy", ".json")),
-               start=4, stop=7, ffmpeg=ffmpeg)
+with job(SimpleNamespace(log=[folder / "log"])):
+    cut_film(folder / "f.mkv", folder / "out/cut.nut", 4, 7, ffmpeg if ffmpeg.name == "slow_cut" else None)
+    extract_frames(folder / "out/cut.nut", *(folder / f"out/abc{s}" for s in (".tar", ".npy", ".json")),
+                   start=4, stop=7, ffmpeg=ffmpeg)
 """
+SLOW = pytest.mark.parametrize(("name", "left"), [("slow_cut", []), ("slow_pipe", ["cut.nut"])])
 
 
-@pytest.mark.parametrize(("name", "left"), [("slow_cut", []), ("slow_pipe", ["cut.nut"])])
-def test_kill_9_leaves_no_half_file(tmp_path, name, left):
-    """An ffmpeg that stops in the middle, in front of which the process is killed; then a run without."""
-    make_film(tmp_path / "f.mkv", "30", 9)
-    slow = tmp_path / name
-    then = '"$@"' if name == "slow_cut" else '"$@" | head -c 60000'
-    slow.write_text(f'#!/bin/sh\nset -- {ffmpeg_binary()} "$@"\n{then}\nsleep 60\n')
+def start_slow(folder, name, commands):
+    """Start a job whose ffmpeg, the shell ``commands``, takes a minute; return it when its file has begun."""
+    make_film(folder / "f.mkv", "30", 9)
+    slow = folder / name
+    slow.write_text(f"#!/bin/sh\n{commands}\n")
     slow.chmod(0o755)
     process = subprocess.Popen(
-        [sys.executable, "-c", STOPPED, tmp_path, slow], cwd=Path(__file__).parents[2], start_new_session=True
+        [sys.executable, "-c", STOPPED, folder, slow], cwd=Path(__file__).parents[2], start_new_session=True
     )
-    out, deadline = tmp_path / "out", time.monotonic() + 30
+    deadline = time.monotonic() + 30
     suffix = ".nut" if name == "slow_cut" else ".tar"
-    while not list(out.glob(f".*.part{suffix}")) and time.monotonic() < deadline:
+    while not list((folder / "out").glob(f".*.part{suffix}")) and time.monotonic() < deadline:
         time.sleep(0.02)
     assert process.poll() is None
+    return process
+
+
+@SLOW
+def test_sigterm_ends_ffmpeg_and_leaves_no_half_file(tmp_path, name, left):
+    process = start_slow(tmp_path, name, f'exec {ffmpeg_binary()} -readrate 0.3 "$@"')
+    time.sleep(0.5)  # until the job waits for ffmpeg
+    [ffmpeg] = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    process.terminate()
+    assert process.wait(30) == 128 + signal.SIGTERM
+    assert not Path("/proc", ffmpeg).exists()
+    assert [p.name for p in (tmp_path / "out").iterdir()] == left
+
+
+@SLOW
+def test_kill_9_leaves_no_half_file(tmp_path, name, left):
+    """An ffmpeg that stops in the middle, in front of which the process is killed; then a run without."""
+    then = '"$@"' if name == "slow_cut" else '"$@" | head -c 60000'
+    process = start_slow(tmp_path, name, f'set -- {ffmpeg_binary()} "$@"\n{then}\nsleep 60')
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
+    out = tmp_path / "out"
     assert sorted(p.name for p in out.iterdir() if not p.name.startswith(".")) == left
 
     cut_film(tmp_path / "f.mkv", out / "cut.nut", START, STOP)

@@ -13,7 +13,15 @@ import ffmpeg as ffmpeg_python
 from trainer.errors import InputError
 from trainer.files import whole_file
 from workflow.scripts.job import job
-from workflow.scripts.media import FILM_START, check_window, ffmpeg_binary, file_url, presentation, probe
+from workflow.scripts.media import (
+    FILM_START,
+    check_window,
+    ffmpeg_binary,
+    ffmpeg_process,
+    file_url,
+    presentation,
+    probe,
+)
 from workflow.scripts.shared import make_once
 
 log = logging.getLogger(__name__)
@@ -51,11 +59,9 @@ def _copy_packets(source, cut, start, stop, binary):
         map_metadata=-1,
         metadata=f"{FILM_START}={source.zero}",
     )
-    stream = stream.global_args("-copyts", "-nostdin", "-hide_banner", "-loglevel", "warning")
-    try:
-        stream.run(cmd=binary)
-    except ffmpeg_python.Error as error:
-        raise InputError(f"{source.path}: ffmpeg cannot copy its video stream; its words are in the log") from error
+    with ffmpeg_process(stream, binary) as process:
+        if process.wait() != 0:
+            raise InputError(f"{source.path}: ffmpeg cannot copy its video stream; its words are in the log")
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from workflow.scripts.job import job
 from workflow.scripts.media import (
     check_window,
     ffmpeg_binary,
+    ffmpeg_process,
     ffmpeg_version,
     file_url,
     frame_index,
@@ -140,22 +141,19 @@ def _jpegs(film, filters, quality, threads, binary):
         format="nut",
         **{"q:v": quality},
     )
-    stream = stream.global_args("-copyts", "-nostdin", "-hide_banner", "-loglevel", "warning")
-    process = stream.run_async(cmd=binary, pipe_stdout=True)
-    try:
+    with ffmpeg_process(stream, binary, pipe_stdout=True) as process:
         yield _packets(process.stdout, film.time_base)
         if process.wait() != 0:
             raise InputError(f"{film.path}: ffmpeg cannot decode it; its words are in the log")
-    finally:
-        process.stdout.close()
-        process.kill()
-        process.wait()
 
 
 def _packets(pipe, time_base):
-    """(time stamp, content) of the packets of a NUT stream; none at all if ffmpeg ended before its first one."""
+    """(time stamp, content) of the packets of a NUT stream; none at all if ffmpeg ended before its first one.
+
+    libav reads the pipe itself: where it calls Python to read, a SIGTERM ends the process without any cleaning up.
+    """
     try:
-        with av.open(pipe, format="nut", buffer_size=1 << 18) as container:
+        with av.open(f"pipe:{pipe.fileno()}", format="nut") as container:
             for packet in container.demux(video=0):
                 if packet.pts is not None:
                     yield int(packet.pts * packet.time_base / time_base), bytes(packet)

@@ -61,6 +61,17 @@ def ffmpeg_version(ffmpeg=None) -> str:
     return words[2]
 
 
+@contextmanager
+def ffmpeg_process(stream, binary, **pipes):
+    """Run ffmpeg beside the block and yield the process, which does not outlive the block, whatever ends that."""
+    stream = stream.global_args("-copyts", "-nostdin", "-hide_banner", "-loglevel", "warning")
+    with stream.run_async(cmd=binary, **pipes) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
 def file_url(path) -> str:
     """The name by which ffmpeg takes any path, one with a leading "-", a ":" or a "%" too, for a file."""
     return f"file:{path}"
