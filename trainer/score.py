@@ -44,8 +44,8 @@ def score_test(run, predictions):
     if run.dataset == "charades":
         rows = charades.video_map(predictions["score"], predictions["target"])
         return rows, {"mAP": rows["ap"].mean()}
-    rows = score_boxes(run, predictions)
-    official = score_boxes(run, predictions, protocol="official")
+    boxes = boxes_of(run, predictions)
+    rows, official = ava.frame_map(*boxes), ava.frame_map(*boxes, protocol="official")
     rows["official_ap"] = official["ap"]
     return rows, {"mAP": rows["ap"].mean(), "official_mAP": official["ap"].mean()}
 
@@ -54,20 +54,18 @@ def score_validation(run, predictions):
     """mAP of what training is watched by."""
     if run.dataset == "charades":
         return charades.video_map(predictions["score"], predictions["target"])["ap"].mean()
-    return score_boxes(run, predictions, only=ava_files.every_fourth_second)["ap"].mean()
+    ground_truth, *rest = boxes_of(run, predictions)
+    return ava.frame_map(ava_files.every_fourth_second(ground_truth), *rest)["ap"].mean()
 
 
-def score_boxes(run, predictions, protocol="published", only=lambda ground_truth: ground_truth):
-    """Frame-mAP's average precision per class, on the films of the test list, and of their truth ``only`` a part."""
-    ground_truth = ava_files.of_videos(
-        ava_files.read_ground_truth(run.data.ground_truth), pd.read_csv(run.data.test, dtype=str)["video"].unique()
-    )
-    return ava.frame_map(
-        only(ground_truth),
+def boxes_of(run, predictions):
+    """What frame-mAP compares, on the films of the test list: ground truth, detections, classes, excluded seconds."""
+    videos = pd.read_csv(run.data.test, dtype=str)["video"].unique()
+    return (
+        ava_files.of_videos(ava_files.read_ground_truth(run.data.ground_truth), videos),
         detections_of(run, predictions),
         ava_files.read_label_map(run.data.label_map),
         ava_files.read_exclusions(run.data.excluded),
-        protocol,
     )
 
 
