@@ -9,11 +9,15 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+from torch import nn
 from torch.nn.functional import binary_cross_entropy, binary_cross_entropy_with_logits
 
 from tests import formulas
+from tests.full_disk import full_disk
 from tests.models.test_heads import CLIP, EXPECTED, assert_close, described, load_formula_weights, settings
 from tests.small_run import small_run, training
+from trainer import config, resume
+from trainer.errors import InputError
 from trainer.models.network import build_model
 from trainer.optimiser import build_optimiser, set_learning_rate
 
@@ -91,6 +95,15 @@ def test_outputs(finished):
     assert list((path.parent / "tensorboard").iterdir())
     again = train(path)  # as when a job's outputs were deleted because it ended past its time limit
     assert "going on after epoch 3 and 0 steps" in again.stderr
+
+
+def test_a_full_disk_is_told_and_leaves_the_last_checkpoint(tmp_path):
+    run, model, saved = config.load(small_run(tmp_path, "charades")), nn.Linear(100, 100), tmp_path / "resume.pth"
+    resume.save(saved, run, model, resume.Progress())
+    before = saved.read_bytes()
+    with full_disk(at=10_000), pytest.raises(InputError, match=r"resume\.pth: the disk is full .*make room"):
+        resume.save(saved, run, model, resume.Progress())
+    assert saved.read_bytes() == before
 
 
 def test_stopped_run_ends_with_the_same_weights(finished, tmp_path):

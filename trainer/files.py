@@ -43,11 +43,10 @@ def disk_full_told(path, advice="make room and run again"):
     """Raise InputError where the disk turns out to be full while ``path`` is written."""
     try:
         yield
-    except (OSError, RuntimeError) as error:
-        cause = error if isinstance(error, OSError) else error.__context__  # torch.save hides it
-        if not isinstance(cause, OSError) or cause.errno not in DISK_FULL:
+    except OSError as error:
+        if error.errno not in DISK_FULL:
             raise
-        raise InputError(f"{path}: the disk is full ({cause.strerror}); {advice}") from error
+        raise InputError(f"{path}: the disk is full ({error.strerror}); {advice}") from error
 
 
 def _is_running(pid: str) -> bool:

@@ -1,6 +1,7 @@
 """Resume checkpoints: a run that was stopped at any moment goes on from its last whole one."""
 
 import hashlib
+import io
 import logging
 import signal
 import sys
@@ -85,8 +86,10 @@ def save(path, run, model, progress: Progress, optimiser=None):
     content = {"identity": identity(run), "progress": asdict(progress), "model": model.state_dict()}
     if optimiser:
         content["optimiser"] = optimiser.state_dict()
-    with whole_file(path) as partial, partial.open("wb") as file:  # by name, torch.save would hide why it fails
-        torch.save(content, file)
+    memory = io.BytesIO()  # torch.save into a file would hide why it fails
+    torch.save(content, memory)
+    with whole_file(path) as partial:
+        partial.write_bytes(memory.getbuffer())
 
 
 def load(path, run, model, optimiser, device) -> Progress:
