@@ -97,6 +97,26 @@ def test_outputs(finished):
     assert "going on after epoch 3 and 0 steps" in again.stderr
 
 
+NO_HARD_LINKS = """
+import errno, os, runpy
+def refuse(*_):
+    raise OSError(errno.EPERM, "Operation not permitted")
+os.link = refuse
+runpy.run_module("trainer.train", run_name="__main__")
+"""
+
+
+def test_outputs_on_a_file_system_without_hard_links(finished):
+    path, _, _ = finished
+    trained, model = weights(path), path.parent / "model.pth"
+    model.unlink()
+    command = [sys.executable, "-c", NO_HARD_LINKS, "--config", str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert model.stat().st_nlink == 1
+    assert_same_weights(trained, weights(path))
+
+
 def test_a_full_disk_is_told_and_leaves_the_last_checkpoint(tmp_path):
     run, model, saved = config.load(small_run(tmp_path, "charades")), nn.Linear(100, 100), tmp_path / "resume.pth"
     resume.save(saved, run, model, resume.Progress())

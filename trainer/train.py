@@ -8,6 +8,7 @@ environment.json (on what), tensorboard/ and resume.pth. A run that was stopped 
 
 import json
 import logging
+import shutil
 import time
 from contextlib import contextmanager, nullcontext
 from itertools import islice
@@ -203,8 +204,8 @@ def write_history(folder, history):
 def write_results(folder, run, model, progress, clips):
     """summary.json, environment.json and model.pth.
 
-    The last resume checkpoint is the same file as model.pth by a second name: it costs no disk, and a job that ends
-    past its time limit, whose outputs Snakemake deletes, trains nothing again.
+    The last resume checkpoint is the same file as model.pth by a second name, where file systems know such: it costs no
+    disk, and a job that ends past its time limit, whose outputs Snakemake deletes, trains nothing again.
     """
     summary = {
         **cost(model, run.clip),
@@ -218,7 +219,10 @@ def write_results(folder, run, model, progress, clips):
             partial.write_text(json.dumps(content, indent=2) + "\n")
     resume.save(folder / "resume.pth", run, model, progress)
     with whole_file(folder / "model.pth") as partial:
-        partial.hardlink_to(folder / "resume.pth")
+        try:
+            partial.hardlink_to(folder / "resume.pth")
+        except OSError:  # a file system without hard links
+            shutil.copyfile(folder / "resume.pth", partial)
 
 
 if __name__ == "__main__":
