@@ -51,7 +51,7 @@ def fit(run, folder, world):
     loader = training_loader(clips, run, world.rank)
     optimiser = build_optimiser(model, run.training)
     progress = resume.load(folder / "resume.pth", run, model, optimiser, world.device)
-    parallel = DistributedDataParallel(model, broadcast_buffers=False) if world.ranks > 1 else model
+    parallel = DistributedDataParallel(model, forward_sync_buffers=False) if world.ranks > 1 else model
 
     def save():
         if world.leads:
