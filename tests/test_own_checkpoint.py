@@ -1,4 +1,4 @@
-"""A user's own checkpoints are looked at first: the report of one that fits, the words about one that does not."""
+"""What is told of a user's own checkpoints: the report of one that fits, the words about one that does not."""
 
 import subprocess
 

@@ -106,6 +106,7 @@ runpy.run_module("trainer.train", run_name="__main__")
 """
 
 
+@pytest.mark.parametrize("finished", ["charades"], indirect=True)
 def test_outputs_on_a_file_system_without_hard_links(finished):
     path, _, _ = finished
     trained, model = weights(path), path.parent / "model.pth"

@@ -38,7 +38,7 @@ def build_optimiser(model: nn.Module, training: Training) -> torch.optim.SGD:
         lr=training.warmup_start_lr,
         momentum=training.momentum,
         nesterov=training.momentum > 0,
-        fused=True,  # one pass over the weights: the same numbers in half the time
+        fused=True,  # one pass over the weights: on a CPU in half the time
     )
 
 

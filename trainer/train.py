@@ -204,8 +204,8 @@ def write_history(folder, history):
 def write_results(folder, run, model, progress, clips):
     """summary.json, environment.json and model.pth.
 
-    The last resume checkpoint is the same file as model.pth by a second name, where file systems know such: it costs no
-    disk, and a job that ends past its time limit, whose outputs Snakemake deletes, trains nothing again.
+    The last resume checkpoint is the same file as model.pth by a second name, where the file system has hard links:
+    it costs no disk, and a job that ends past its time limit, whose outputs Snakemake deletes, trains nothing again.
     """
     summary = {
         **cost(model, run.clip),

@@ -61,8 +61,8 @@ def join(machine: Machine):
     try:
         if dist.get_world_size() != machine.ranks:  # each would serve its part of the clips, and some parts nobody
             raise InputError(
-                f"{dist.get_world_size()} processes were started, machine: ranks: is {machine.ranks}; "
-                f"give --gpus {dist.get_world_size()}"
+                f"{dist.get_world_size()} processes were started for {machine.ranks} ranks; give --gpus a number that "
+                "divides training: shares, and start as many"
             )
         yield World(dist.get_rank(), dist.get_world_size(), device)
     finally:

@@ -5,7 +5,7 @@ import pytest
 import yaml
 
 from trainer.errors import InputError
-from workflow.scripts.checks import check_config, check_methods, read_films, read_table
+from workflow.scripts.checks import check_config, check_files, check_methods, read_films, read_table
 
 CONFIG = Path(__file__).parents[2] / "config"
 
@@ -41,6 +41,7 @@ def test_the_published_and_the_demos_config_are_right(published):
         ("temp: [frames]", "temp: 0: 'frames' is not one of "),
         ("ava: {training: {base_lr: 1e-3}}", "ava: training: base_lr: '1e-3' is text in YAML; .* as in 1.0e-3"),
         ("have: {ava_films: ~/films}", r"have: ava_films: '~/films' is not a path written out \(no ~\)"),
+        ("ava: {films: ~/films.txt}", "ava: films: '~/films.txt' is not a path written out"),
         ("data: ~/data", "data: '~/data' is not a path written out"),
         ("ava: {training: {shares: 5}}", "ava: training: shares: 5 does not divide training: batch 32"),
         ("charades: {training: {steps: [1]}}", "charades: training: steps: "),
@@ -49,8 +50,6 @@ def test_the_published_and_the_demos_config_are_right(published):
             "ava: {start: 900, stop: 904}",
             r"ava: stop: 904: no second lies from start \+ 2 to stop - 3, as start is 900",
         ),
-        ("have: {ava_cuts: /nowhere/cuts}", "have: ava_cuts: /nowhere/cuts: no such file or folder"),
-        ("shared: /nowhere/group", "shared: /nowhere/group: no such folder; make it"),
         ("{data: data, shared: data/common}", "shared: .*/data/common and data: .*/data must lie apart"),
     ],
 )
@@ -60,9 +59,10 @@ def test_wrong_config(published, changes, message):
     assert "\n" not in str(refused.value)
 
 
-def test_films_of_a_file(tmp_path):
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_films_of_a_file(tmp_path, encoding):
     path = tmp_path / "films.txt"
-    path.write_text("# mine\n-a_1.mkv\n\n  b2.mp4  \nc.3.webm\n")
+    path.write_text("-a_1.mkv\n# more\n\n  b2.mp4  \r\nc.3.webm\n", encoding)
     films = {"-a_1": "-a_1.mkv", "b2": "b2.mp4", "c.3": "c.3.webm"}
     assert read_films(str(path), []) == read_films(list(films.values()), []) == films
     assert list(read_films(str(path), ["b2", "c.3.webm"])) == ["-a_1"]
@@ -96,7 +96,7 @@ def test_wrong_films_of_a_list():
 
 ROW = {
     "method": "mine",
-    "label": "My # method",
+    "label": 'My # "method',
     "pretraining": "self-supervised",
     "checkpoint": "",
     "source": "",
@@ -109,14 +109,16 @@ ROW = {
 }
 
 
-def write(path, *rows, columns=ROW):
+def write(path, *rows, columns=ROW, encoding="utf-8"):
     lines = ["# a comment", "\t".join(columns), *("\t".join(row.values()) for row in rows)]
-    path.write_text("\n".join(lines) + "\n")
+    path.write_text("\n".join(lines) + "\n", encoding)
     return path
 
 
-def test_a_table_is_text_as_it_stands(tmp_path):
-    table = read_table(write(tmp_path / "methods.tsv", ROW, ROW | {"method": "other"}), "methods")
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_a_table_is_text_as_it_stands(tmp_path, encoding):
+    path = write(tmp_path / "methods.tsv", ROW, ROW | {"method": "other"}, encoding=encoding)
+    table = read_table(path, "methods")
     assert table.to_dict("records") == [ROW, ROW | {"method": "other"}]
 
 
@@ -126,6 +128,8 @@ def test_a_table_is_text_as_it_stands(tmp_path):
         ({"layout": "", "channels": "grb"}, "channels: 'grb' is not one of"),
         ({"method": "Mine"}, "method: 'Mine' is not an id of small letters, digits and _"),
         ({"bn_eps": "small"}, "bn_eps: 'small' is not a number, such as 1e-5"),
+        ({"bn_eps": "1..e5"}, "bn_eps: '1..e5' is not a number, such as 1e-5"),
+        ({"std": "0.0"}, "std: '0.0' is not a number above 0"),
         ({"std": "0.2.5"}, "std: '0.2.5' is not a number"),
         ({"std": "0.225\t"}, "12 columns instead of 11; a tab stands between two"),
     ],
@@ -140,6 +144,12 @@ def test_wrong_row_is_named_by_its_line(tmp_path, change, message):
 def test_wrong_header(tmp_path, columns):
     path = write(tmp_path / "methods.tsv", columns=columns)
     with pytest.raises(InputError, match=f"^{path}: the first line must name the columns method, label, "):
+        read_table(path, "methods")
+
+
+def test_a_table_in_another_encoding(tmp_path):
+    path = write(tmp_path / "methods.tsv", ROW | {"label": "Méthode"}, encoding="latin-1")
+    with pytest.raises(InputError, match=f"^{path}: not UTF-8 .*; save it in that encoding$"):
         read_table(path, "methods")
 
 
@@ -177,16 +187,41 @@ def test_methods_are_chosen_by_their_ids(tables):
         ({"checkpoint": "OWN"}, "layout: '' is unknown; write auto, or one of selavi, moco"),
         ({"checkpoint": "OWN", "layout": "moko"}, "layout: 'moko' is unknown"),
         ({"checkpoint": "OWN", "layout": "auto", "source": "web"}, "source: 'web' is unknown; .* one of ava_films, "),
-        ({"checkpoint": "FOLDER", "layout": "auto"}, "checkpoint: FOLDER is a folder; name the file in it"),
-        ({"checkpoint": "FOLDER/no.pth", "layout": "auto"}, "checkpoint: FOLDER/no.pth: no such file; name yours"),
-        ({"checkpoint": "~/no.pth", "layout": "auto"}, "checkpoint: FOLDER/no.pth: no such file; name yours"),
+        (
+            {"checkpoint": "OWN", "layout": "auto", "source": "checkpoints"},
+            "checkpoint: a path, and source is checkpoints; leave source empty for your own file",
+        ),
     ],
 )
-def test_a_row_that_does_not_go_together(tables, tmp_path, monkeypatch, change, message):
+def test_a_row_that_does_not_go_together(tables, change, message):
+    own = {key: value.replace("OWN", "/nowhere/own.pth") for key, value in change.items()}
+    for chosen in ("mine", "other"):  # what is wrong in the table is told of rows that nobody chose, too
+        with pytest.raises(InputError, match=f"^methods.tsv: mine: {message}"):
+            tables(ROW | own, ROW | {"method": "other"}, chosen=[chosen])
+    tables(ROW | {"checkpoint": "/nowhere/own.pth", "layout": "auto"})
+    tables(ROW | {"checkpoint": "anywhere.pth", "layout": "moco", "source": "checkpoints"})
+
+
+@pytest.mark.parametrize(
+    ("changes", "checkpoint", "message"),
+    [
+        ("have: {ava_cuts: /nowhere/cuts}", "", "config: have: ava_cuts: /nowhere/cuts: no such file or folder"),
+        ("shared: /nowhere/group", "", "config: shared: /nowhere/group: no such folder; make it"),
+        ("{}", "FOLDER", "methods.tsv: mine: checkpoint: FOLDER: is a folder; name the file in it"),
+        ("{}", "FOLDER/no.pth", "methods.tsv: mine: checkpoint: FOLDER/no.pth: no such file; name yours"),
+        ("{}", "~/no.pth", "methods.tsv: mine: checkpoint: FOLDER/no.pth: no such file; name yours"),
+    ],
+)
+def test_files_that_are_not_there(published, tmp_path, monkeypatch, changes, checkpoint, message):
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "own.pth").touch()
-    own = {key: value.replace("OWN", "~/own.pth").replace("FOLDER", str(tmp_path)) for key, value in change.items()}
-    with pytest.raises(InputError, match=f"^methods.tsv: mine: {message.replace('FOLDER', str(tmp_path))}"):
-        tables(ROW | own)
-    tables(ROW | {"checkpoint": "~/own.pth", "layout": "auto"})
-    tables(ROW | {"checkpoint": "anywhere.pth", "layout": "moco", "source": "checkpoints"})
+
+    def check(changes, checkpoint):
+        row = ROW | {"checkpoint": checkpoint.replace("FOLDER", str(tmp_path))}
+        methods = read_table(write(tmp_path / "methods.tsv", row), "methods").set_index("method", drop=False)
+        table = {"methods": ["mine"], "methods_table": "methods.tsv"}
+        check_files(changed(published, table | yaml.safe_load(changes)), methods)
+
+    with pytest.raises(InputError, match=f"^{message.replace('FOLDER', str(tmp_path))}"):
+        check(changes, checkpoint)
+    check("{datasets: [charades], have: {ava_cuts: /nowhere/cuts}}", "~/own.pth")

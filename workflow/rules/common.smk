@@ -3,6 +3,7 @@
 import os
 import re
 import sys
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,13 +18,15 @@ os.environ.update(
 )
 
 from trainer.errors import InputError
-from workflow.scripts.checks import check_config, check_methods, read_films, read_table
+from workflow.scripts.checks import check_config, check_files, check_methods, read_films, read_table
 from workflow.scripts.media import ffmpeg_version
 
 check_config(config)
 METHODS = read_table(config["methods_table"], "methods").set_index("method", drop=False)
 SOURCES = read_table(config["sources_table"], "sources")
 check_methods(config, METHODS, SOURCES)
+if workflow.is_main_process:  # jobs parse this again, on machines that need not see every file
+    check_files(config, METHODS)
 HAVE = config["have"]
 AVA = config["ava"]
 FILMS = read_films(AVA["films"], AVA["leave_out"])
@@ -171,6 +174,7 @@ def get_local_file(wildcards):
 PUBLISHED_CHECKPOINTS = list(METHODS[METHODS.source == "checkpoints"].checkpoint)
 
 
+@cache  # as it looks through a folder
 def own_checkpoint_of(method):
     """The user's own file, or None: a row without a source names it, that of another may lie in the user's folder."""
     row = METHODS.loc[method]
@@ -291,9 +295,8 @@ def get_runs(wildcards):
 
 def get_finished(wildcards):
     """For what is partial, the runs that have ended, and when: it is made again when this changes."""
-    return {
-        path: os.stat(path).st_mtime for path in metrics_of(wildcards) if wildcards.partial and os.path.isfile(path)
-    }
+    runs = metrics_of(wildcards) if wildcards.partial else []
+    return {path: os.stat(path).st_mtime for path in runs if os.path.isfile(path)}
 
 
 def get_published(wildcards):

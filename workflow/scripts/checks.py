@@ -1,6 +1,7 @@
 """What users write, config and tables, checked before anything runs; an InputError says where, in one line."""
 
 import csv
+import os
 import re
 from functools import cache
 from pathlib import Path
@@ -42,6 +43,14 @@ def _told(error):
     return error.message
 
 
+def _text(path):
+    """The text of a file, without the mark that some editors put before it."""
+    try:
+        return Path(path).read_text("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 ({error}); save it in that encoding") from error
+
+
 # --- config ----------------------------------------------------------------------------------------------------------
 
 
@@ -56,20 +65,24 @@ def check_config(config):
     start, stop = config["ava"]["start"], config["ava"]["stop"]
     if stop - start < 5:
         raise InputError(f"config: ava: stop: {stop}: no second lies from start + 2 to stop - 3, as start is {start}")
-    check_folders(config)
-
-
-def check_folders(config):
-    """What is said to be there must be there, and a shared folder apart from one's own."""
-    for key, path in config["have"].items():
-        if path and not Path(path).exists():
-            raise InputError(f"config: have: {key}: {path}: no such file or folder")
     if config["shared"]:
         own, shared = Path(config["data"]).resolve(), Path(config["shared"]).resolve()
         if own.is_relative_to(shared) or shared.is_relative_to(own):
             raise InputError(f"config: shared: {shared} and data: {own} must lie apart, neither within the other")
-        if not shared.is_dir():
-            raise InputError(f"config: shared: {shared}: no such folder; make it, writable for its users")
+
+
+def check_files(config, methods):
+    """What the user says is there must be there. To be asked once, as a cluster's machines need not see every file."""
+    for key, path in config["have"].items():
+        if path and key.startswith((*config["datasets"], "checkpoints")) and not Path(path).exists():
+            raise InputError(f"config: have: {key}: {path}: no such file or folder")
+    if config["shared"] and not Path(config["shared"]).is_dir():
+        raise InputError(f"config: shared: {config['shared']}: no such folder; make it, writable for its users")
+    for row in methods.loc[config["methods"]].itertuples():
+        own = None if row.source or not row.checkpoint else Path(os.path.expanduser(row.checkpoint))
+        if own and not own.is_file():
+            trouble = "is a folder; name the file in it" if own.is_dir() else "no such file; name yours, or its source"
+            raise InputError(f"{config['methods_table']}: {row.method}: checkpoint: {own}: {trouble}")
 
 
 def read_films(films, leave_out):
@@ -99,7 +112,7 @@ def _names(films):
         return
     if not Path(films).is_file():
         raise InputError(f"config: ava: films: {films}: no such file")
-    for number, line in enumerate(Path(films).read_text().splitlines(), start=1):
+    for number, line in enumerate(_text(films).splitlines(), start=1):
         if (name := line.strip()) and not name.startswith("#"):
             yield f"{films}, line {number}", name
 
@@ -111,9 +124,8 @@ def read_table(path, schema):
     """A tab-separated table as text, each row checked; lines that begin with # are comments."""
     if not Path(path).is_file():
         raise InputError(f"{path}: no such file; the config names it as a table")
-    with Path(path).open(newline="") as file:
-        lines = csv.reader(file, delimiter="\t")
-        numbered = [(lines.line_num, line) for line in lines if line and not line[0].startswith("#")]
+    lines = csv.reader(_text(path).splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE)
+    numbered = [(lines.line_num, line) for line in lines if line and not line[0].startswith("#")]
     header = numbered[0][1] if numbered else []
     if sorted(header) != sorted(schema_of(schema)["required"]):
         columns = ", ".join(schema_of(schema)["required"])
@@ -127,7 +139,7 @@ def read_table(path, schema):
 
 
 def check_methods(config, methods, sources):
-    """The chosen rows of the methods table, each as a whole, beside the sources table and the files that they name."""
+    """The rows of the methods table, each as a whole, beside the sources table; those that are chosen must be there."""
     table = config["methods_table"]
     if unknown := [method for method in config["methods"] if method not in methods.index]:
         raise InputError(
@@ -135,13 +147,13 @@ def check_methods(config, methods, sources):
         )
     if twice := methods.index[methods.index.duplicated()].tolist():
         raise InputError(f"{table}: {twice[0]}: two rows have this id; give one of them another")
-    for row in methods.loc[config["methods"]].itertuples():
+    for row in methods.itertuples():
         check_method(row, list(dict.fromkeys(sources.source)), f"{table}: {row.method}")
 
 
 def check_method(row, sources, where):
-    """What a row says of its checkpoint must go together, and a file of the user's own be there."""
-    own, wrong = Path(row.checkpoint).expanduser(), None
+    """What a row says of its checkpoint must go together."""
+    wrong = None
     if not row.checkpoint:
         wrong = (row.layout or row.source) and "without a checkpoint, layout and source must be empty, too"
     elif row.layout not in ("auto", *LAYOUTS):
@@ -150,9 +162,7 @@ def check_method(row, sources, where):
         wrong = (
             f"source: {row.source!r} is unknown; leave it empty for your own file, or write one of {', '.join(sources)}"
         )
-    elif not row.source and own.is_dir():
-        wrong = f"checkpoint: {own} is a folder; name the file in it"
-    elif not row.source and not own.is_file():
-        wrong = f"checkpoint: {own}: no such file; name yours, or the source that has it"
+    elif row.source and "/" in row.checkpoint:
+        wrong = f"checkpoint: a path, and source is {row.source}; leave source empty for your own file"
     if wrong:
         raise InputError(f"{where}: {wrong}")

@@ -64,8 +64,9 @@ def is_finished(folder, run) -> bool:
     metrics, made = Path(folder) / "metrics.json", Path(folder) / "config.yaml"
     if not metrics.is_file():
         return False
+    wanted = config.settings(config.build(run))
     try:
-        same = config.settings(config.load(made)) == config.settings(config.build(run))
+        same = config.settings(config.load(made)) == wanted
     except InputError:  # of another version of the trainer
         return False
     return same and metrics.stat().st_mtime >= made.stat().st_mtime  # config.yaml is new as soon as a run begins anew
