@@ -127,6 +127,7 @@ def test_a_table_is_text_as_it_stands(tmp_path, encoding):
     [
         ({"layout": "", "channels": "grb"}, "channels: 'grb' is not one of"),
         ({"method": "Mine"}, "method: 'Mine' is not an id of small letters, digits and _"),
+        ({"checkpoint": "~other/own.pth"}, "checkpoint: '~other/own.pth' is not a file name in its source or the path"),
         ({"bn_eps": "small"}, "bn_eps: 'small' is not a number, such as 1e-5"),
         ({"bn_eps": "1..e5"}, "bn_eps: '1..e5' is not a number, such as 1e-5"),
         ({"std": "0.0"}, "std: '0.0' is not a number above 0"),

@@ -1,7 +1,6 @@
 """What users write, config and tables, checked before anything runs; an InputError says where, in one line."""
 
 import csv
-import os
 import re
 from functools import cache
 from pathlib import Path
@@ -79,7 +78,7 @@ def check_files(config, methods):
     if config["shared"] and not Path(config["shared"]).is_dir():
         raise InputError(f"config: shared: {config['shared']}: no such folder; make it, writable for its users")
     for row in methods.loc[config["methods"]].itertuples():
-        own = None if row.source or not row.checkpoint else Path(os.path.expanduser(row.checkpoint))
+        own = None if row.source or not row.checkpoint else Path(row.checkpoint).expanduser()
         if own and not own.is_file():
             trouble = "is a folder; name the file in it" if own.is_dir() else "no such file; name yours, or its source"
             raise InputError(f"{config['methods_table']}: {row.method}: checkpoint: {own}: {trouble}")
