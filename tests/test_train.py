@@ -24,6 +24,7 @@ from trainer.optimiser import build_optimiser, set_learning_rate
 DECAY = {"ava": 1e-7, "charades": 1e-4}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("dataset", "classes"), [("ava", 80), ("charades", 157)])
 def test_two_published_steps(dataset, classes):
     expected = json.loads((EXPECTED / f"{dataset}.json").read_text())["two_training_steps"]
@@ -69,7 +70,11 @@ def assert_same_weights(one, other):
     assert all(torch.equal(tensor, other[name]) for name, tensor in one.items())
 
 
-@pytest.fixture(scope="module", params=["ava", "charades"])
+# A group runs in one process, which trains its run once.
+RUNS = [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in ("ava", "charades")]
+
+
+@pytest.fixture(scope="module", params=RUNS)
 def finished(request, tmp_path_factory):
     """A small run of each dataset, trained without a stop."""
     precise = {"precise_bn_batches": 2} if request.param == "charades" else {}
@@ -106,7 +111,7 @@ runpy.run_module("trainer.train", run_name="__main__")
 """
 
 
-@pytest.mark.parametrize("finished", ["charades"], indirect=True)
+@pytest.mark.parametrize("finished", RUNS[1:], indirect=True)
 def test_outputs_on_a_file_system_without_hard_links(finished):
     path, _, _ = finished
     trained, model = weights(path), path.parent / "model.pth"

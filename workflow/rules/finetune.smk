@@ -17,14 +17,14 @@ rule run_config:
 
 
 rule check_checkpoint:
-    """Tell what is in a user's own checkpoint, before any data is prepared: it fits whole, or nothing is trained on it."""
+    """Tell what is in a user's own checkpoint: it fits whole, or nothing is trained on it."""
     input:
         get_checkpoint,
     output:
         "<results>/checkpoints/{method}.txt",
     log:
         "<logs>/check_checkpoint/{method}.log",
-    priority: 1
+    priority: 1 # a wrong one is told while data is prepared
     localrule: True
     conda:
         "../../envs/trainer.yaml"
