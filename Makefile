@@ -29,7 +29,7 @@ lint: .venv/done
 	snakemake --lint
 
 test: lint demo
-	pytest -n 3 --dist loadgroup
+	pytest -n 3 --dist loadgroup --no-loadscope-reorder
 
 bench: .venv/done
 	python -m benchmarks.score_ava

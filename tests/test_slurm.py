@@ -34,6 +34,14 @@ pytestmark = [
 ]
 
 
+def works_in(folder, pid):
+    """Whether a process, which may end at any moment, has this working directory."""
+    try:
+        return Path(f"/proc/{pid}/cwd").readlink() == folder
+    except FileNotFoundError:
+        return False
+
+
 def link_data(folder):
     """Give a checkout the demo's films, cuts and frames, but for a few."""
     for kind in ("films", "cuts_*", "frames_*"):  # in this order: times tell Snakemake what is up to date
@@ -79,7 +87,7 @@ def test_training_outlives_a_cancelled_a_timed_out_and_a_preempted_job(workflow)
 
         def look():
             found = slurm("pgrep", "--full", "^python -m trainer.train").split()
-            mine = [int(pid) for pid in found if Path(f"/proc/{pid}/cwd").resolve() == folder]
+            mine = [int(pid) for pid in found if works_in(folder, pid)]
             job = slurm("squeue", "--noheader", "--states=running", "--format=%i", "--partition=normal").split()
             return (job[0], mine[0]) if mine and job and words in log.read_text() else None
 

@@ -25,6 +25,7 @@ DECAY = {"ava": 1e-7, "charades": 1e-4}
 
 
 @pytest.mark.long
+@pytest.mark.xdist_group("published")  # one after the other, as each takes 6 GB
 @pytest.mark.parametrize(("dataset", "classes"), [("ava", 80), ("charades", 157)])
 def test_two_published_steps(dataset, classes):
     expected = json.loads((EXPECTED / f"{dataset}.json").read_text())["two_training_steps"]

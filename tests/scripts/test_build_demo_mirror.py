@@ -18,6 +18,8 @@ from trainer.errors import InputError
 from workflow.scripts import build_demo_mirror as mirror
 from workflow.scripts.demo_scenes import ACTIONS, Appearance, Scene
 
+pytestmark = pytest.mark.xdist_group("mirror")  # in one process, which builds it once
+
 START, STOP = mirror.WINDOW
 BOXES = "person_box_67091280_iou90"
 
