@@ -250,11 +250,17 @@ class VideoViews:
         return self
 
     def clips(self, chunk):
-        """Yield all views, crop by crop, in chunks of at most ``chunk`` clips: (k, 3, T, side, side)."""
+        """Yield all views, crop by crop, in chunks of at most ``chunk`` clips: (k, 3, T, side, side).
+
+        Each overwrites the one before: on a CPU, fresh memory costs more than copying the pixels.
+        """
+        memory = self.frames.new_empty((min(chunk, len(self.places)), self.places.shape[1], *self.crops[0].crop, 3))
         for crop in self.crops:
             rows, columns = slice(crop.top, crop.top + crop.crop[0]), slice(crop.left, crop.left + crop.crop[1])
             for places in self.places.split(chunk):
-                yield self.frames[:, rows, columns][places].permute(0, 4, 1, 2, 3)
+                clips = memory[: len(places)]
+                torch.index_select(self.frames[:, rows, columns], 0, places.flatten(), out=clips.flatten(0, 1))
+                yield clips.permute(0, 4, 1, 2, 3)
 
 
 class CharadesTestVideos(Dataset):
