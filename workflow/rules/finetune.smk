@@ -24,7 +24,7 @@ rule check_checkpoint:
         "<results>/checkpoints/{method}.txt",
     log:
         "<logs>/check_checkpoint/{method}.log",
-    priority: 1 # a wrong one is told while data is prepared
+    priority: 1  # a wrong one is told while data is prepared
     localrule: True
     conda:
         "../../envs/trainer.yaml"
