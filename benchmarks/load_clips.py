@@ -33,7 +33,7 @@ from torch.nn.functional import interpolate
 from trainer.config import Clip
 from trainer.data import ava, charades
 from trainer.data.transforms import random_view, whole_view
-from trainer.frames import INDEX, FrameArchive, index_tar
+from trainer.frames import FrameArchive, index_tar, write_index
 
 MEAN, STD = 0.45, 0.225
 AVA = Clip(32, 2, 112, (256, 320), 1, 1, "rgb", MEAN, STD)
@@ -83,7 +83,7 @@ class Video:
             for path in self.paths:
                 tar.add(path, path.name)
         index = [(offset, size) for _, offset, size in index_tar(folder / "film.tar")]
-        np.save(folder / "film.npy", np.array(index, INDEX))
+        write_index(folder / "film.npy", index)
         with (folder / "frames.csv").open("w", newline="") as file:
             writer = csv.writer(file)
             writer.writerow(["video", "frames", "archive", "index", "first"])

@@ -85,7 +85,7 @@ def write_frames(folder):
                 member.size = len(jpeg)
                 tar.addfile(member, io.BytesIO(jpeg))
     places = [(offset, size) for _, offset, size in frames.index_tar(folder / "frames.tar")]
-    np.save(folder / "frames.npy", np.array(places, frames.INDEX))
+    frames.write_index(folder / "frames.npy", places)
     rows = [f"{name},{FRAMES},{folder}/frames.tar,{folder}/frames.npy,{i * FRAMES}" for i, name in enumerate(names)]
     (folder / "frames.csv").write_text("\n".join(["video,frames,archive,index,first", *rows]) + "\n")
     return names

@@ -13,7 +13,7 @@ import pytest
 
 from trainer import frames as module
 from trainer.errors import InputError
-from trainer.frames import INDEX, FrameArchive, decode, index_tar
+from trainer.frames import INDEX, FrameArchive, decode, index_tar, write_index
 
 
 def write_archive(path, frames):
@@ -23,7 +23,7 @@ def write_archive(path, frames):
             member = tarfile.TarInfo(f"{path.stem}/{path.stem}_{i:06d}.jpg")
             member.size = len(content)
             tar.addfile(member, io.BytesIO(content))
-    np.save(path.with_suffix(".npy"), np.array([(o, s) for _, o, s in index_tar(path)], INDEX))
+    write_index(path.with_suffix(".npy"), [(o, s) for _, o, s in index_tar(path)])
 
 
 @pytest.fixture

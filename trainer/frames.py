@@ -5,6 +5,7 @@ An index is a .npy file with one row (offset, size) per frame, in the order of f
 """
 
 import csv
+import io
 import os
 import tarfile
 from dataclasses import dataclass
@@ -102,6 +103,13 @@ class _IndexedTar:
         if len(jpeg) != size:
             raise EOFError(f"the file ends at byte {offset + len(jpeg):,}, the frame at {offset + size:,}")
         return jpeg
+
+
+def write_index(path, rows):
+    """Write the index whose ``rows`` (offset, size) are in the order of frames; a full disk raises its OSError."""
+    memory = io.BytesIO()  # np.save into a file would hide why it fails
+    np.save(memory, np.asarray(rows, INDEX))
+    Path(path).write_bytes(memory.getbuffer())
 
 
 def decode(jpeg: bytes, name="a frame", into=None) -> np.ndarray:

@@ -4,10 +4,11 @@ import av
 import numpy as np
 import pytest
 
+from tests.full_disk import full_disk
 from tests.scripts.films import VP8, VP9, X264, make_film
 from trainer.errors import InputError
 from workflow.scripts.cut_film import cut_film
-from workflow.scripts.media import presentation
+from workflow.scripts.media import ffmpeg_binary, presentation
 
 START, STOP = 4, 7
 
@@ -76,6 +77,19 @@ def test_a_truncated_film_is_named(tmp_path):
     with pytest.raises(InputError, match=r"a\.mp4: cannot be read as a film"):
         cut_film(film, tmp_path / "cut.nut", START, STOP)
     assert not (tmp_path / "cut.nut").exists()
+
+
+def test_a_full_disk_is_told_and_leaves_no_half_cut(tmp_path):
+    film = make_film(tmp_path / "a.mkv", "25", 9)
+    ffmpeg = tmp_path / "ffmpeg"  # which, as on a full disk, gets an error from the system, and not a signal
+    ffmpeg.write_text(f"#!/bin/sh\ntrap '' XFSZ\nexec {ffmpeg_binary()} \"$@\"\n")
+    ffmpeg.chmod(0o755)
+    with (
+        full_disk(at=2_000),
+        pytest.raises(InputError, match=r"a\.mkv: ffmpeg cannot copy .*File too large"),
+    ):
+        cut_film(film, tmp_path / "out/cut.nut", START, STOP, ffmpeg)
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_a_film_that_ends_half_a_second_early_is_taken(tmp_path):

@@ -66,9 +66,10 @@ def test_503_then_success_with_growing_pauses(web, tmp_path, pauses):
 
 
 def test_time_outs_then_success(web, tmp_path):
-    url = web.put("/a.bin", CONTENT, "stall", "stall")
+    url = web.put("/a.bin", CONTENT, "stall", ("stall", 400_000), "stall")
     download([url], tmp_path / "a.bin", pauses=(0.01, 0.01), timeouts=(5, 0.3))
     assert (tmp_path / "a.bin").read_bytes() == CONTENT
+    assert int(web.requests[-1][1][6:-1]) > 300_000  # what came before the server fell silent is kept
 
 
 def test_a_cut_connection_is_resumed_by_range(web, tmp_path, pauses):
@@ -177,6 +178,24 @@ def test_a_wrong_size_or_hash_takes_the_next_source(web, tmp_path):
     other = web.put("/other/a.bin", bytes(len(CONTENT)))
     with pytest.raises(InputError, match=r"offers 999,999 bytes, expected 1,000,000.*has SHA-256 .*, expected"):
         download([short, other], tmp_path / "a.bin", bytes=len(CONTENT), sha256=hashlib.sha256(CONTENT).hexdigest())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_film_that_is_truncated_at_its_source_takes_the_next_source(web, tmp_path):
+    film = make_film(tmp_path / "whole.mkv", "25", 9).read_bytes()
+    half, whole = web.put("/half/a.mkv", film[: len(film) // 2]), web.put("/whole/a.mkv", film)
+    out = tmp_path / "out"
+    with pytest.raises(InputError, match=r"a\.mkv: no source has it\. .*/half/a\.mkv: has pictures from second"):
+        download([half], out / "a.mkv", window=(4, 7))
+    assert list(out.iterdir()) == []
+    download([half, whole], out / "a.mkv", window=(4, 7))
+    assert (out / "a.mkv").read_bytes() == film
+
+
+def test_archives_that_are_truncated_at_their_source_are_named(web, tmp_path):
+    url = web.put("/a.tar", tar_of(a=CONTENT)[:900_000])
+    with pytest.raises(InputError, match=r"a\.tar: no source has it\. .*/a\.tar: not a tar, or one whose end"):
+        download([url], tmp_path / "a.tar")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 import pytest
 
+from tests.full_disk import full_disk
 from tests.scripts.films import HEIGHT, VP8, VP9, WIDTH, X264, make_film, number_in, picture
 from trainer.errors import InputError
 from trainer.frames import index_tar
@@ -198,6 +199,13 @@ def test_a_window_that_the_film_lacks_is_named(tmp_path):
     film = make_film(tmp_path / "f.mkv", "30", 6)
     with pytest.raises(InputError, match=r"f\.mkv: has pictures from second 0.0 to 6.0 only"):
         extract(film, tmp_path)
+
+
+def test_a_full_disk_is_told_and_leaves_no_half_file(tmp_path):
+    film = make_film(tmp_path / "f.mkv", "30", 9)
+    with full_disk(at=100_000), pytest.raises(InputError, match=r"abc\.\w+: the disk is full"):
+        extract(film, tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == ["f.mkv"]
 
 
 def test_an_ffmpeg_that_is_none_is_named(tmp_path):

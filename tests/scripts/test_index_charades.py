@@ -6,6 +6,7 @@ import tarfile
 import numpy as np
 import pytest
 
+from tests.full_disk import full_disk
 from trainer.errors import InputError
 from trainer.frames import FrameArchive
 from workflow.scripts.index_charades import index_charades
@@ -99,6 +100,13 @@ def test_a_damaged_header_is_named(tmp_path):
 def test_a_tar_without_frames_is_named(tmp_path):
     with pytest.raises(InputError, match="holds no frames"):
         index(write_tar(tmp_path / "a.tar", []), tmp_path)
+
+
+def test_a_full_disk_is_told_and_leaves_no_half_index(tmp_path):
+    tar = write_tar(tmp_path / "a.tar", frame_names())
+    with full_disk(at=150), pytest.raises(InputError, match=r"index\.npy: the disk is full"):
+        index(tar, tmp_path / "out")
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_compressed_is_not_taken(tmp_path):

@@ -10,7 +10,9 @@ from trainer.frames import INDEX, FrameArchive
 from workflow.scripts.frames_list import frames_in_archives, frames_in_folder
 from workflow.scripts.list_ava import list_ava
 
-WINDOW = {"start": 900, "stop": 910, "fps": 2, "min_score": 0.9}
+SETTINGS = {"start": 900, "stop": 910, "fps": 2, "min_score": 0.9, "classes": 80}
+FILES = {name: f"{name}.csv" for name in ("ground_truth_train", "boxes_train", "ground_truth", "boxes_val", "excluded")}
+FILES["label_map"] = "label_map.pbtxt"
 
 
 def archive(folder, video, frames=20):
@@ -32,18 +34,17 @@ def project(tmp_path):
         "ground_truth": "v,0902,0.1,0.1,0.5,0.5,12,0\nv,0904,0.1,0.1,0.5,0.5,12,0\nelsewhere,0902,0,0,1,1,1,0\n",
         "boxes_val": "v,0903,0.2,0.2,0.5,0.5,,0.9\nv,0902,0.2,0.2,0.5,0.5,,0.9\nelsewhere,0902,0,0,1,1,,0.99\n",
     }
+    contents |= {"excluded": "v,0905\n", "label_map": 'item {\n  name: "stand"\n  id: 12\n}\n'}
     for name, content in contents.items():
-        (tmp_path / f"{name}.csv").write_text(content)
+        (tmp_path / FILES[name]).write_text(content)
     return tmp_path
 
 
 def make_lists(project, videos=("-t", "v", "idle"), films=None):
-    annotations = {
-        name: project / f"{name}.csv" for name in ("ground_truth_train", "boxes_train", "ground_truth", "boxes_val")
-    }
+    annotations = {name: project / file for name, file in FILES.items()}
     output = {name: project / f"list_{name}.csv" for name in ("frames", "train", "val")}
     films = films or frames_in_archives(*([f"{project}/{video}.{kind}" for video in videos] for kind in ("tar", "npy")))
-    list_ava(films, annotations, output, **WINDOW)
+    list_ava(films, annotations, output, **SETTINGS)
     return output
 
 
@@ -106,6 +107,25 @@ def test_a_selection_without_boxes_is_refused(project):
 def test_ground_truth_of_other_films_is_refused(project):
     (project / "ground_truth.csv").write_text("elsewhere,0902,0,0,1,1,1,0\n")
     with pytest.raises(InputError, match="has no box of the 1 test films"):
+        make_lists(project)
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "words"),
+    [
+        ("excluded", "v,0905\nv,0906,1\n", r"excluded\.csv, line 2: 3 columns, not 2"),
+        ("label_map", "<html>\n", r"label_map\.pbtxt: holds no class"),
+        (
+            "label_map",
+            'name: "fly"\nid: 81\n',
+            r"label_map\.pbtxt: action 81 is none of the 80 that are scored",
+        ),
+        ("label_map", 'name: "fly"\nid: 0\n', r"label_map\.pbtxt: action 0 is none"),
+    ],
+)
+def test_files_of_the_score_are_looked_at_before_training(project, file, content, words):
+    (project / FILES[file]).write_text(content)
+    with pytest.raises(InputError, match=words):
         make_lists(project)
 
 

@@ -18,7 +18,7 @@ import yaml
 
 from tests.made_up_results import METHODS, RUN, made_up, write_published
 from trainer.errors import InputError
-from trainer.frames import INDEX, index_tar
+from trainer.frames import index_tar, write_index
 from workflow.scripts import style
 from workflow.scripts.cost_of_steps import cost_of_steps
 from workflow.scripts.differences import differences
@@ -71,7 +71,7 @@ def write_frames(folder):
             member = tarfile.TarInfo(f"-v/-v_{number + 1:06d}.jpg")
             member.size = len(jpeg)
             tar.addfile(member, io.BytesIO(jpeg))
-    np.save(folder / "frames.npy", np.array([place[1:] for place in index_tar(folder / "frames.tar")], INDEX))
+    write_index(folder / "frames.npy", [place[1:] for place in index_tar(folder / "frames.tar")])
     row = f"-v,40,{folder}/frames.tar,{folder}/frames.npy,0"
     (folder / "frames.csv").write_text(f"video,frames,archive,index,first\n{row}\n")
 

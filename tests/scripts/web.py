@@ -22,7 +22,8 @@ class Web:
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """A fault is a status to answer with, "page", "stall", "slow", "no range" or ("cut", bytes of the body)."""
+    """A fault is a status to answer with, "page", "stall", "slow", "no range", ("cut", bytes of the body) or
+    ("stall", bytes of the body)."""
 
     web: Web
 
@@ -62,6 +63,8 @@ class _Handler(BaseHTTPRequestHandler):
                 time.sleep(0.05)
             return
         self.wfile.write(body)
+        if isinstance(fault, tuple) and fault[0] == "stall":
+            time.sleep(1)
 
     def log_message(self, *_):
         pass

@@ -9,6 +9,8 @@ rule list_ava:
         ground_truth=f"{ANNOTATIONS_FOLDER}/{ANNOTATIONS['ground_truth']}",
         boxes_train=f"{ANNOTATIONS_FOLDER}/{ANNOTATIONS['boxes_train']}",
         boxes_val=f"{ANNOTATIONS_FOLDER}/{ANNOTATIONS['boxes_val']}",
+        excluded=f"{ANNOTATIONS_FOLDER}/{ANNOTATIONS['excluded']}",
+        label_map=f"{ANNOTATIONS_FOLDER}/{ANNOTATIONS['label_map']}",
     output:
         frames="<lists>/ava_frames.csv",
         train="<lists>/ava_train.csv",
@@ -23,6 +25,7 @@ rule list_ava:
         stop=AVA["stop"],
         fps=AVA["fps"],
         min_score=AVA["min_score"],
+        classes=AVA["classes"],
     script:
         "../scripts/list_ava.py"
 

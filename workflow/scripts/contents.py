@@ -6,18 +6,19 @@ import zipfile
 from pathlib import Path
 
 from trainer.errors import InputError
-from workflow.scripts.media import decodes
+from workflow.scripts.media import check_film
 
 FILMS = (".mkv", ".mp4", ".webm", ".avi", ".mov")
 CHECKPOINTS = (".pth", ".pt", ".pth.tar")
 PAGE_STARTS = (b"<!doctype html", b"<html", b"<head", b"<?xml")
 
 
-def check_content(path, name=None):
+def check_content(path, name=None, window=None):
     """Raise InputError if the file is a web page, or unlike what the suffix of ``name`` (default: its own) promises.
 
-    A film has a video stream whose first picture decodes; a tar ends with its end mark; a zip's directory can be read;
-    a checkpoint is not empty. Text may be empty: AVA's list of excluded time stamps is allowed to be.
+    A film has a video stream whose first picture decodes, and pictures throughout ``window`` (start and stop in
+    seconds); a tar ends with its end mark; a zip's directory can be read; a checkpoint is not empty. Text may be empty:
+    AVA's list of excluded time stamps is allowed to be.
     """
     path = Path(path)
     name = (name or path.name).lower()
@@ -29,7 +30,7 @@ def check_content(path, name=None):
         if not head:
             raise InputError(f"{path}: empty")
     elif name.endswith(FILMS):
-        decodes(path)
+        check_film(path, window)
     elif name.endswith(".tar"):
         _check_tar_end(path)
     elif name.endswith(".zip"):

@@ -6,6 +6,7 @@ every time stamp of the films as they are. A display rotation, which no film of 
 """
 
 import logging
+import sys
 import time
 
 import ffmpeg as ffmpeg_python
@@ -59,9 +60,12 @@ def _copy_packets(source, cut, start, stop, binary):
         map_metadata=-1,
         metadata=f"{FILM_START}={source.zero}",
     )
-    with ffmpeg_process(stream, binary) as process:
+    with ffmpeg_process(stream, binary, pipe_stderr=True) as process:
+        words = process.stderr.read().decode(errors="replace")
+        sys.stderr.write(words)  # the job's log
         if process.wait() != 0:
-            raise InputError(f"{source.path}: ffmpeg cannot copy its video stream; its words are in the log")
+            last = words.strip().rpartition("\n")[2] or f"status {process.returncode}"
+            raise InputError(f"{source.path}: ffmpeg cannot copy its video stream into {cut.parent}: {last}")
 
 
 if __name__ == "__main__":

@@ -54,13 +54,13 @@ class Interrupted(Exception):
         self.pause = pause
 
 
-def download(urls, destination, *, bytes=None, sha256=None, ffmpeg=None, pauses=PAUSES, timeouts=TIMEOUTS):
+def download(urls, destination, *, bytes=None, sha256=None, window=None, ffmpeg=None, pauses=PAUSES, timeouts=TIMEOUTS):
     """Fetch ``destination`` from the first of ``urls`` that has it.
 
     A source is an http(s) URL, a YouTube page, a file:// URL or a local path (linked to).
-    ``bytes`` and ``sha256`` (or its beginning) are checked where known, and the content by its suffix; what fails is
-    thrown away. ``ffmpeg``: for YouTube's streams. Raises InputError naming each source and what was wrong with it, or
-    that the disk is full.
+    ``bytes`` and ``sha256`` (or its beginning) are checked where known, and the content by its suffix; a film must
+    cover the seconds ``window``. What fails is thrown away. ``ffmpeg``: for YouTube's streams. Raises InputError naming
+    each source and what was wrong with it, or that the disk is full.
     """
     destination = Path(destination)
     destination.parent.mkdir(parents=True, exist_ok=True)
@@ -72,7 +72,7 @@ def download(urls, destination, *, bytes=None, sha256=None, ffmpeg=None, pauses=
                 disk_full_told(destination, advice="make room and run again, what has arrived is kept"),
                 _fetched(url, destination, bytes, ffmpeg, pauses, timeouts) as partial,
             ):
-                _check(partial, destination, bytes, sha256)
+                _check(partial, destination, bytes, sha256, window)
                 size = partial.stat().st_size
         except Unavailable as problem:
             log.warning("%s: %s", url, problem)
@@ -113,7 +113,7 @@ def _fetched(url, destination, size, ffmpeg, pauses, timeouts):
     partial.replace(destination)
 
 
-def _check(partial, destination, size, sha256):
+def _check(partial, destination, size, sha256, window):
     """Raise Unavailable if the file is not what was expected."""
     found = partial.stat().st_size
     if size is not None and found != size:
@@ -124,7 +124,7 @@ def _check(partial, destination, size, sha256):
         if not digest.startswith(sha256.lower()):
             raise Unavailable(f"has SHA-256 {digest}, expected {sha256}")
     try:
-        check_content(partial, destination.name)
+        check_content(partial, destination.name, window)
     except InputError as error:
         raise Unavailable(str(error).removeprefix(f"{partial}: ")) from error
 
@@ -267,8 +267,10 @@ def _short_hash(text) -> str:
 
 if __name__ == "__main__":
     with job(snakemake):
+        ava = snakemake.config["ava"]  # no params: another window does not make whole films outdated
+        window = (ava["start"], ava["stop"])
         make_once(
-            lambda destination: download(destination=destination, **snakemake.params),
+            lambda destination: download(destination=destination, window=window, **snakemake.params),
             snakemake.input,
             snakemake.output,
             snakemake.config,

@@ -16,11 +16,10 @@ from pathlib import Path
 
 import av
 import ffmpeg as ffmpeg_python
-import numpy as np
 
 from trainer.errors import InputError
 from trainer.files import whole_file
-from trainer.frames import INDEX
+from trainer.frames import write_index
 from workflow.scripts.job import job
 from workflow.scripts.media import (
     check_window,
@@ -76,7 +75,7 @@ def extract_frames(
             raise InputError(f"{cut}: not one picture of the window can be decoded; fetch the film again")
         pictures = sorted(set(shown))
         still = _seconds_of_stills(cut, [film.time(stamp) for stamp in pictures], start, stop)
-        np.save(index_file, rows)
+        write_index(index_file, rows)
         facts = {
             "video": Path(archive).stem,
             "frames": count,
@@ -175,7 +174,7 @@ def _write_tar(path, video, frames):
             tar.write(bytes(-len(jpeg) % tarfile.BLOCKSIZE))
         tar.write(bytes(2 * tarfile.BLOCKSIZE))  # a tar's end
         tar.write(bytes(-tar.tell() % tarfile.RECORDSIZE))
-    return np.array(rows, INDEX), stamps
+    return rows, stamps
 
 
 def _seconds_of_stills(cut, times, start, stop) -> Fraction:

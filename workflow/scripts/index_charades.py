@@ -10,7 +10,7 @@ import numpy as np
 
 from trainer.errors import InputError
 from trainer.files import whole_file
-from trainer.frames import INDEX, index_tar
+from trainer.frames import INDEX, index_tar, write_index
 from workflow.scripts.job import job
 from workflow.scripts.shared import make_once
 
@@ -44,7 +44,7 @@ def index_charades(tar, index, videos):
     rows = np.empty(len(order), INDEX)
     rows["offset"], rows["size"] = offset[order], size[order]
     with whole_file(index) as partial:
-        np.save(partial, rows)
+        write_index(partial, rows)
     write_videos(videos, zip(names, frames.tolist(), first.tolist(), strict=True))
     log.info("%s: %d frames of %d videos in %.0f s", tar, len(rows), len(names), time.monotonic() - began)
 

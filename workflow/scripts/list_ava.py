@@ -7,19 +7,20 @@ from collections import Counter
 from trainer.data import ava
 from trainer.errors import InputError
 from trainer.files import whole_file
+from trainer.metrics.ava_files import read_exclusions, read_label_map
 from workflow.scripts.frames_list import frames_in_archives, frames_in_folder, write_frames_list
 from workflow.scripts.job import job
 
 log = logging.getLogger(__name__)
 
 
-def list_ava(films, annotations, output, *, start, stop, fps, min_score):
+def list_ava(films, annotations, output, *, start, stop, fps, min_score, classes):
     """Write the lists of frames, training boxes and test boxes of the given films.
 
     ``films``: rows of where frames are, see `frames_list`. ``annotations``: paths of ground_truth_train, boxes_train,
-    ground_truth and boxes_val. ``output``: paths of frames, train and val. The window is ``start`` to ``stop`` s.
-    Rows of films that are not given are left out of all lists together. Raises InputError where the files contradict
-    each other.
+    ground_truth and boxes_val, and of excluded and label_map, by which ``classes`` outputs are scored. ``output``:
+    paths of frames, train and val. The window is ``start`` to ``stop`` s. Rows of films that are not given are left out
+    of all lists together. Raises InputError where the files contradict each other.
     """
     frames = {film: count for film, count, *_ in films}
     for film, count in frames.items():
@@ -36,6 +37,7 @@ def list_ava(films, annotations, output, *, start, stop, fps, min_score):
         report_split(split, splits[split], left_out)
     check_films(frames, splits)
     check_ground_truth(annotations["ground_truth"], splits["val"], ava.key_seconds(start, stop))
+    check_score_files(annotations["excluded"], annotations["label_map"], classes)
 
     for split, boxes in splits.items():
         with whole_file(output[split]) as partial, partial.open("w", newline="") as file:
@@ -78,6 +80,18 @@ def check_ground_truth(path, boxes, seconds):
         raise InputError(f"{path}: has no box of the {len(boxes)} test films, so nothing can be scored")
     log.info("%s: %d key seconds of the test films", path, len(true))
     log.info("of these %d have no person box; %d more have one", len(true - found), len(found - true))
+
+
+def check_score_files(excluded, label_map, classes):
+    """What else the score reads is as it must be, and names outputs that the network has."""
+    evaluated = read_label_map(label_map)
+    if wrong := [number for number in evaluated if not 1 <= number <= classes]:
+        raise InputError(
+            f"{label_map}: action {wrong[0]} is none of the {classes} that are scored; take AVA's own file, or set "
+            "config: ava: classes"
+        )
+    left_out = read_exclusions(excluded)
+    log.info("%d actions are evaluated; %d key seconds of %s are not", len(evaluated), len(left_out), excluded)
 
 
 def report_split(split, boxes, left_out):

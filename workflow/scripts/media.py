@@ -102,11 +102,14 @@ def check_window(path, first: Fraction, end: Fraction, start, stop):
         )
 
 
-def decodes(path):
-    """Raise InputError unless the film's first picture can be decoded."""
+def check_film(path, window=None):
+    """Raise InputError unless the film's first picture can be decoded, and its pictures cover ``window`` if given."""
     with _opened(path) as (container, stream):
         if next(container.decode(stream), None) is None:
             raise InputError(f"{path}: its video stream has no picture that can be decoded")
+    if window:
+        film, stamps, end = presentation(path)
+        check_window(path, film.time(stamps[0]), end, *window)
 
 
 @contextmanager
