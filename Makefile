@@ -37,5 +37,7 @@ bench: .venv/done
 	python -m benchmarks.short_side
 	python -m benchmarks.load_clips
 
-clean:
-	rm -rf results data/demo .snakemake
+# Not if a full run's trainings lie in results: the plan of the demo is refused then.
+clean: .venv/done
+	$(DEMO) --dry-run --quiet
+	rm -rf results data/demo

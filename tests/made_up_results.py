@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
+from trainer.config import build, fingerprint
 from workflow.scripts.results import read_results
 
 METHODS = {
@@ -33,6 +34,7 @@ def write_run(root, dataset, method, seed, precisions):
         "dataset": dataset,
         "method": method,
         "seed": seed,
+        "settings": fingerprint(build(settings(dataset, method, seed))),
         "mAP": float(np.nanmean(precisions)),
         "parameters": 31_381_000,
         "gflops": 40.719,

@@ -1,23 +1,26 @@
 """Tables and report while runs are going: they show what there is, and start nothing."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pandas as pd
+import pytest
 
 from tests.made_up_results import write_run
+from trainer import config
 
 ROOT = Path(__file__).parents[1]
 TABLE = "partial/side_by_side.csv"
 
 
-def make(results, target, *options):
+def make(results, target, *options, status=0):
     """Let the workflow make a file of a folder of results of ava and charades; returns what Snakemake says."""
     command = [sys.executable, "-m", "snakemake", "--configfile", "config/demo.yaml", "--config", f"results={results}"]
     command += [*options, "--nolock", "--cores", "1", "--", f"{results}/{target}"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == status, done.stdout + done.stderr
     return done.stdout + done.stderr
 
 
@@ -25,7 +28,10 @@ def finish_run(results, method, precisions):
     """What a run of the demo on Charades leaves."""
     folder = write_run(results / "runs", "charades", method, 1, precisions)
     make(results, folder.relative_to(results) / "config.yaml", "--force")
-    (folder / "metrics.json").touch()
+    metrics = json.loads((folder / "metrics.json").read_text())
+    metrics["settings"] = config.fingerprint(config.load(folder / "config.yaml"))
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+    return folder
 
 
 def partial_table(results):
@@ -50,3 +56,17 @@ def test_partial_tables_leave_out_runs_of_other_settings(tmp_path):
     finish_run(tmp_path, "moco", [0.5, 0.25])
     make(tmp_path, TABLE, "dropout=0.25")
     assert (partial_table(tmp_path).charades_status == "pending").all()
+
+
+@pytest.mark.parametrize("weights", ["model.pth", "resume.pth"])
+def test_what_took_gpu_hours_is_not_overwritten_by_other_settings(tmp_path, weights):
+    folder = finish_run(tmp_path, "moco", [0.5, 0.25])
+    (folder / weights).touch()
+    make(tmp_path, TABLE, "dropout=0.25", "--dry-run")
+    made = folder / "config.yaml"
+    made.write_text(made.read_text().replace("device: cpu", "device: cuda"))
+    make(tmp_path, TABLE, "--dry-run")  # the machine is another one now, and nothing else
+    said = make(tmp_path, TABLE, "dropout=0.25", "--dry-run", status=1)
+    assert (
+        f"{folder}: the training in it has model: dropout 0.0, config says 0.25; name another `results` folder" in said
+    )

@@ -123,7 +123,7 @@ def test_a_file_of_another_source_need_not_lie_in_the_users_folder(tmp_path):
     output, status = plan(*elsewhere(tmp_path, datasets=["charades"], methods=methods, have=have))
     assert status == 0, output
     assert f"{tmp_path}/data/downloads/r2plus1d_18-91a641e6.pth" in output
-    assert "unpack_checkpoints" not in output
+    assert "unpack_checkpoint" not in output
     assert jobs(output)["check_checkpoint"] == 1
 
 

@@ -3,6 +3,7 @@
 A run is repeated from its file alone: ``python -m trainer.train --config results/runs/ava/moco/seed0/config.yaml``.
 """
 
+import hashlib
 from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import get_args, get_origin, get_type_hints
@@ -133,8 +134,14 @@ def check_settings(clip: dict, training: dict, where: str):
 
 
 def settings(run: Run) -> Run:
-    """What decides the result: the run without the machine that happens to do it, but for its precision."""
-    return replace(run, machine=replace(run.machine, device="", ranks=0, workers=0, threads=0, save_minutes=0))
+    """What decides the result: the run without its lists' places and the machine that does it, but for precision."""
+    machine = replace(run.machine, device="", ranks=0, workers=0, threads=0, save_minutes=0)
+    return replace(run, data=Data("", "", ""), machine=machine)
+
+
+def fingerprint(run: Run) -> str:
+    """A short text that differs where `settings` do."""
+    return hashlib.sha256(dump(settings(run)).encode()).hexdigest()[:16]
 
 
 def dump(run: Run) -> str:

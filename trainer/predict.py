@@ -14,6 +14,7 @@ from trainer.data import ava, charades
 from trainer.data.batch import evaluation_loader, network_input, video_loader
 from trainer.errors import InputError
 from trainer.files import whole_file
+from trainer.metrics.charades import video_score
 from trainer.models.network import build_model
 
 log = logging.getLogger("trainer")
@@ -84,7 +85,7 @@ def predict_videos(model, videos, run, world):
         return {
             "row": np.array([views.row]),
             "target": views.target.numpy()[None],
-            "score": np.concatenate(chunks).max(axis=0)[None],
+            "score": video_score(np.concatenate(chunks))[None],
         }
 
     predictions = collect(video_loader(videos, run, world.rank), score, model, world)

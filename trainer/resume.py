@@ -28,6 +28,7 @@ class Progress:
     loss: float = 0.0  # their sum
     seconds: float = 0.0  # they took
     history: list[dict] = field(default_factory=list)  # a row per finished epoch
+    environment: dict = field(default_factory=dict)  # on what it is trained, see trainer.environment
 
     def finish_epoch(self, row):
         self.history.append(row)

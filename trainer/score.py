@@ -6,6 +6,7 @@ import logging
 import numpy as np
 import pandas as pd
 
+from trainer import config
 from trainer.errors import InputError
 from trainer.files import whole_file
 from trainer.metrics import ava, ava_files, charades
@@ -25,6 +26,7 @@ def score(run, folder):
         "dataset": run.dataset,
         "method": run.method,
         "seed": run.seed,
+        "settings": config.fingerprint(run),
         **metrics,
         **json.loads((folder / "summary.json").read_text()),
         "videos_tested": len(np.unique(predictions["video"])),

@@ -51,6 +51,8 @@ def fit(run, folder, world):
     loader = training_loader(clips, run, world.rank)
     optimiser = build_optimiser(model, run.training)
     progress = resume.load(folder / "resume.pth", run, model, optimiser, world.device)
+    if progress.epoch < run.training.epochs:  # else another machine has trained it
+        progress.environment = environment(run.machine.device)
     parallel = DistributedDataParallel(model, forward_sync_buffers=False) if world.ranks > 1 else model
 
     def save():
@@ -77,7 +79,7 @@ def train_one_epoch(model, optimiser, loader, run, world, progress, pause):
     while progress.iteration < iterations:
         rate = learning_rate(run.training, epoch + progress.iteration / iterations)
         set_learning_rate(optimiser, rate)
-        progress.loss += step(model, optimiser, batches, run, world, progress)
+        progress.loss += np.mean(world.gather(step(model, optimiser, batches, run, world, progress))).item()
         progress.iteration += 1
         progress.seconds = time.monotonic() - started
         if world.leads and (time.monotonic() - spoke > LOG_SECONDS or progress.iteration == iterations):
@@ -147,7 +149,7 @@ def epoch_row(model, loader, run, world, progress, save):
         "epoch": epoch,
         "step": epoch * iterations,
         "rate": learning_rate(training, epoch - 1 / iterations),
-        "loss": float(np.mean(world.gather(progress.loss))) / iterations,
+        "loss": progress.loss / iterations,
         "clips_per_second": iterations * training.batch / progress.seconds,
         "mAP": None,
     }
@@ -214,7 +216,7 @@ def write_results(folder, run, model, progress, clips):
         "clips_trained": len(clips),
     }
     write_history(folder, progress.history)
-    for name, content in ("summary", summary), ("environment", environment(run.machine.device)):
+    for name, content in ("summary", summary), ("environment", progress.environment):
         with whole_file(folder / f"{name}.json") as partial:
             partial.write_text(json.dumps(content, indent=2) + "\n")
     resume.save(folder / "resume.pth", run, model, progress)

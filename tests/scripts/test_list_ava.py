@@ -10,7 +10,7 @@ from trainer.frames import INDEX, FrameArchive
 from workflow.scripts.frames_list import frames_in_archives, frames_in_folder
 from workflow.scripts.list_ava import list_ava
 
-SETTINGS = {"start": 900, "stop": 910, "fps": 2, "min_score": 0.9, "classes": 80}
+SETTINGS = {"start": 900, "stop": 910, "fps": 2, "min_score": 0.9}
 FILES = {name: f"{name}.csv" for name in ("ground_truth_train", "boxes_train", "ground_truth", "boxes_val", "excluded")}
 FILES["label_map"] = "label_map.pbtxt"
 
@@ -118,9 +118,9 @@ def test_ground_truth_of_other_films_is_refused(project):
         (
             "label_map",
             'name: "fly"\nid: 81\n',
-            r"label_map\.pbtxt: action 81 is none of the 80 that are scored",
+            r"label_map\.pbtxt: action 81 is not one of 1",
         ),
-        ("label_map", 'name: "fly"\nid: 0\n', r"label_map\.pbtxt: action 0 is none"),
+        ("label_map", 'name: "fly"\nid: 0\n', r"label_map\.pbtxt: action 0 is not one"),
     ],
 )
 def test_files_of_the_score_are_looked_at_before_training(project, file, content, words):

@@ -175,15 +175,15 @@ def test_cost_is_summed_by_step_and_dataset(tmp_path):
         ("cut_film/a.tsv", 60, "10"),
         ("finetune/ava/moco/seed0.tsv", 7200, "2048"),
         ("finetune/ava/tclr/seed0.tsv", 3600, "1024"),
+        ("finetune/ava/gone/seed0.tsv", 3600, "1024"),
         ("finetune/charades/moco/seed1.tsv", 1800, "-"),
         ("index_charades.tsv", 36, "-"),
     ):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_text(f"s\th:m:s\tmax_rss\n{seconds}\t0:00:00\t{memory}\n")
         os.utime(tmp_path / path, (seconds, seconds))
-    costs = cost_of_steps(tmp_path, {("finetune", "ava"): 4, ("finetune", "charades"): 1}).set_index(
-        ["step", "dataset"]
-    )
+    gpus = {"ava/moco/seed0": 4, "ava/tclr/seed0": 4, "charades/moco/seed1": 1}
+    costs = cost_of_steps(tmp_path, gpus).set_index(["step", "dataset"])
     ava = costs.loc["finetune", "ava"]
     assert (ava.jobs, ava.hours, ava.longest, ava.gpu_hours, ava.memory) == (2, 3, 2, 12, 2)
     assert costs.loc[("finetune", "charades"), "gpu_hours"] == 0.5

@@ -6,23 +6,17 @@ import pandas as pd
 from trainer.errors import InputError
 
 
-def max_over_views(scores, views=30):
-    """Element-wise maximum over the views of each video: (videos * views, classes) -> (videos, classes).
-
-    A video's views (10 clips x 3 crops in the published test) stand in consecutive rows.
-    """
-    scores = np.asarray(scores)
-    if len(scores) % views:
-        raise InputError(f"{len(scores)} rows of predictions are not whole videos of {views} views each")
-    return scores.reshape(-1, views, scores.shape[1]).max(axis=1)
+def video_score(views):
+    """A video's scores: the element-wise maximum over those of its views, (views, classes) -> (classes,)."""
+    return np.max(views, axis=0)
 
 
-def video_map(scores, labels, names=None):
+def video_map(scores, labels):
     """Average precision of each class; the mAP is ``video_map(...)["ap"].mean()``, which skips NaN.
 
-    ``scores``: (videos, classes), any monotone scale; ``labels``: (videos, classes) of 0 and 1; ``names``: one for each
-    class, by default those of Charades' class files: c000, c001, ...
-    Returns a DataFrame, a row per class: class_id (from 0), name, ap (NaN without a positive), positives.
+    ``scores``: (videos, classes), any monotone scale; ``labels``: (videos, classes) of 0 and 1.
+    Returns a DataFrame, a row per class: class_id (from 0), name (of Charades' class files: c000, ...), ap (NaN without
+    a positive), positives.
     Raises InputError where a score is not finite.
     """
     scores, labels = np.asarray(scores), np.asarray(labels, dtype=bool)
@@ -35,7 +29,7 @@ def video_map(scores, labels, names=None):
     return pd.DataFrame(
         {
             "class_id": list(classes),
-            "name": list(names) if names is not None else [f"c{number:03d}" for number in classes],
+            "name": [f"c{number:03d}" for number in classes],
             "ap": [average_precision(scores[:, number], labels[:, number]) for number in classes],
             "positives": labels.sum(axis=0),
         }

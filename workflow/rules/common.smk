@@ -5,7 +5,6 @@ import re
 import sys
 from functools import cache
 from pathlib import Path
-from types import SimpleNamespace
 
 from snakemake.exceptions import WorkflowError
 
@@ -18,13 +17,22 @@ os.environ.update(
 )
 
 from trainer.errors import InputError
-from workflow.scripts.checks import check_config, check_files, check_methods, read_films, read_table
+from workflow.scripts.checks import (
+    check_config,
+    check_files,
+    check_methods,
+    check_published,
+    check_trained,
+    read_films,
+    read_table,
+)
 from workflow.scripts.media import ffmpeg_version
 
 check_config(config)
 METHODS = read_table(config["methods_table"], "methods").set_index("method", drop=False)
 SOURCES = read_table(config["sources_table"], "sources")
 check_methods(config, METHODS, SOURCES)
+check_published(config)
 if workflow.is_main_process:  # jobs parse this again, on machines that need not see every file
     check_files(config, METHODS)
 HAVE = config["have"]
@@ -66,6 +74,7 @@ ANNOTATIONS = {
     "boxes_train": "person_box_67091280_iou90/ava_detection_train_boxes_and_labels_include_negative_v2.2.csv",
     "boxes_val": "person_box_67091280_iou90/ava_detection_val_boxes_and_labels.csv",
 }
+SCORE_FILES = ("ground_truth", "excluded", "label_map")
 
 
 def unless_dropped(kind, path):
@@ -127,6 +136,7 @@ def get_separator(wildcards):
 
 
 # --- Remote files ----------------------------------------------------------------------------------------------------
+# Snakemake does not compare params that depend on `output`: a new mirror fetches nothing anew that is there.
 
 
 def source_of(column, value):
@@ -137,22 +147,22 @@ def source_of(column, value):
     return rows
 
 
-def get_film_urls(wildcards):
+def get_film_urls(wildcards, output):
     return [
         url.format(film=wildcards.film, video=Path(wildcards.film).stem) for url in source_of("source", "ava_films").url
     ]
 
 
-def get_urls(wildcards):
+def get_urls(wildcards, output):
     return list(source_of("file", wildcards.file).url)
 
 
-def get_bytes(wildcards):
+def get_bytes(wildcards, output):
     size = source_of("file", wildcards.file).bytes.iloc[0]
     return int(size) if size else None
 
 
-def get_sha256(wildcards):
+def get_sha256(wildcards, output):
     return source_of("file", wildcards.file).sha256.iloc[0] or None
 
 
@@ -162,16 +172,14 @@ def local(urls):
 
 
 def get_local_film(wildcards):
-    return local(get_film_urls(wildcards))
+    return local(get_film_urls(wildcards, output=None))
 
 
 def get_local_file(wildcards):
-    return local(get_urls(wildcards))
+    return local(get_urls(wildcards, output=None))
 
 
 # --- Checkpoints -----------------------------------------------------------------------------------------------------
-
-PUBLISHED_CHECKPOINTS = list(METHODS[METHODS.source == "checkpoints"].checkpoint)
 
 
 @cache  # as it looks through a folder
@@ -216,30 +224,40 @@ def get_checkpoint_report(wildcards):
 # --- Runs ------------------------------------------------------------------------------------------------------------
 
 
-def get_run(wildcards):
+def run_of(dataset, method, seed):
     """Everything that decides a run, in the shape of trainer.config.Run."""
-    row, dataset = METHODS.loc[wildcards.method], config[wildcards.dataset]
-    lists = f"{LISTS}/{wildcards.dataset}"
-    data = {"frames": f"{lists}_frames.csv", "train": f"{lists}_train.csv", "test": f"{lists}_val.csv"}
-    if wildcards.dataset == "ava":
-        data |= {key: f"{ANNOTATIONS_FOLDER}/{ANNOTATIONS[key]}" for key in ("ground_truth", "excluded", "label_map")}
+    row, settings = METHODS.loc[method], config[dataset]
+    data = {"frames": f"{LISTS}/{dataset}_frames.csv", "train": f"{LISTS}/{dataset}_train.csv"}
+    data["test"] = f"{LISTS}/{dataset}_val.csv"
+    if dataset == "ava":
+        data |= {key: f"{ANNOTATIONS_FOLDER}/{ANNOTATIONS[key]}" for key in SCORE_FILES}
     return {
-        "dataset": wildcards.dataset,
-        "method": wildcards.method,
-        "seed": int(wildcards.seed),
+        "dataset": dataset,
+        "method": method,
+        "seed": int(seed),
         "model": {
             "backbone": row.backbone,
-            "checkpoint": checkpoint_of(wildcards.method),
+            "checkpoint": checkpoint_of(method),
             "layout": row.layout,
-            "classes": dataset["classes"],
+            "classes": {"ava": 80, "charades": 157}[dataset],  # of which AVA's score looks at 60
             "dropout": config["dropout"],
             "bn_eps": float(row.bn_eps),
         },
-        "clip": dataset["clip"] | {"channels": row.channels, "mean": float(row["mean"]), "std": float(row["std"])},
+        "clip": settings["clip"] | {"channels": row.channels, "mean": float(row["mean"]), "std": float(row["std"])},
         "data": data,
-        "training": dataset["training"],
-        "machine": config["machine"] | {"ranks": get_gpus(wildcards) or 1},
+        "training": settings["training"],
+        "machine": config["machine"] | {"ranks": gpus_of(dataset) or 1},
     }
+
+
+def runs_of(dataset, method):
+    """What decides each run of a method on a dataset, by its folder."""
+    folder = f"{config['results']}/runs/{dataset}/{method}"
+    return {f"{folder}/seed{seed}": run_of(dataset, method, seed) for seed in config[dataset]["seeds"]}
+
+
+def get_run(wildcards):
+    return run_of(**wildcards)
 
 
 def get_lists(wildcards):
@@ -247,8 +265,17 @@ def get_lists(wildcards):
     return [f"{LISTS}/{wildcards.dataset}_{part}.csv" for part in ("frames", "train", "val")]
 
 
+def get_score_files(wildcards):
+    """What AVA's score reads beside the lists."""
+    return [f"{ANNOTATIONS_FOLDER}/{ANNOTATIONS[key]}" for key in SCORE_FILES if wildcards.dataset == "ava"]
+
+
+def gpus_of(dataset):
+    return config[dataset]["gpu"] if config["machine"]["device"] == "cuda" else 0
+
+
 def get_gpus(wildcards):
-    return config[wildcards.dataset]["gpu"] if config["machine"]["device"] == "cuda" else 0
+    return gpus_of(wildcards.dataset)
 
 
 def get_cpus_per_gpu(wildcards):
@@ -265,17 +292,13 @@ def get_runtime(wildcards):
     return config[wildcards.dataset]["runtime"]
 
 
+if workflow.is_main_process:
+    for dataset in config["datasets"]:
+        for method in config["methods"]:
+            check_trained(runs_of(dataset, method))
+
+
 # --- Results ---------------------------------------------------------------------------------------------------------
-
-
-def runs_of(dataset, method):
-    """What decides each run of a method on a dataset, by its folder."""
-    return {
-        f"{config['results']}/runs/{dataset}/{method}/seed{seed}": get_run(
-            SimpleNamespace(dataset=dataset, method=method, seed=seed)
-        )
-        for seed in config[dataset]["seeds"]
-    }
 
 
 def get_datasets(wildcards):

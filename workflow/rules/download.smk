@@ -59,14 +59,15 @@ rule unpack_annotations:
         "../scripts/unpack.py"
 
 
-rule unpack_checkpoints:
-    """Take the published checkpoints out of their archive, whatever its folders are called."""
+rule unpack_checkpoint:
+    """Take one published checkpoint out of their archive, whatever its folders are called."""
     input:
         f"{config['data']}/downloads/{source_of('source', 'checkpoints').file.iloc[0]}",
     output:
-        expand("<data>/checkpoints/{file}", file=PUBLISHED_CHECKPOINTS),
+        "<data>/checkpoints/{file}",
     log:
-        "<logs>/unpack_checkpoints.log",
+        "<logs>/unpack_checkpoint/{file}.log",
+    localrule: True
     conda:
         "../../envs/media.yaml"
     script:

@@ -15,14 +15,15 @@ rule predict:
         "<benchmarks>/predict/{dataset}/{method}/seed{seed}.tsv"
     conda:
         "../../envs/trainer.yaml"
-    threads: max(1, config["machine"]["threads"])
+    threads: config["machine"]["threads"]
     resources:
+        nodes=1,
         gpu=get_gpus,
         cpus_per_gpu=get_cpus_per_gpu,
         mem_mb=get_memory,
         runtime=240,
     shell:
-        "python -m trainer.evaluate predict --config {input.config} --gpus {resources.gpu} > {log} 2>&1"
+        "exec python -m trainer.evaluate predict --config {input.config} --gpus {resources.gpu} > {log} 2>&1"
 
 
 rule score:
@@ -32,6 +33,7 @@ rule score:
         predictions="<run>/predictions.npz",
         summary="<run>/summary.json",
         lists=get_lists,
+        files=get_score_files,
     output:
         metrics="<run>/metrics.json",
         per_class="<run>/per_class.csv",

@@ -54,11 +54,12 @@ rule finetune:
         "<benchmarks>/finetune/{dataset}/{method}/seed{seed}.tsv"
     conda:
         "../../envs/trainer.yaml"
-    threads: max(1, config["machine"]["threads"])
+    threads: config["machine"]["threads"]
     resources:
+        nodes=1,
         gpu=get_gpus,
         cpus_per_gpu=get_cpus_per_gpu,
         mem_mb=get_memory,
         runtime=get_runtime,
     shell:
-        "python -m trainer.train --config {input.config} --gpus {resources.gpu} > {log} 2>&1"
+        "exec python -m trainer.train --config {input.config} --gpus {resources.gpu} > {log} 2>&1"

@@ -25,7 +25,6 @@ rule list_ava:
         stop=AVA["stop"],
         fps=AVA["fps"],
         min_score=AVA["min_score"],
-        classes=AVA["classes"],
     script:
         "../scripts/list_ava.py"
 

@@ -2,6 +2,7 @@
 
 import csv
 import re
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 
@@ -10,9 +11,10 @@ import yaml
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
 
-from trainer.config import check_settings
+from trainer.config import build, check_settings, load, settings
 from trainer.errors import InputError
 from trainer.models.layouts import LAYOUTS
+from workflow.scripts.differences import compare
 
 SCHEMAS = Path(__file__).parents[1] / "schemas"
 
@@ -84,6 +86,32 @@ def check_files(config, methods):
             raise InputError(f"{config['methods_table']}: {row.method}: checkpoint: {own}: {trouble}")
 
 
+def check_trained(runs):
+    """What took GPU hours stays: where settings have changed, Snakemake would delete the weights and train anew.
+
+    ``runs``: what config says of each run, in the shape of trainer.config.Run, by its folder.
+    """
+    for folder, run in runs.items():
+        if not any(Path(folder, name).is_file() for name in ("model.pth", "resume.pth")):
+            continue
+        path = Path(folder, "config.yaml")
+        made = yaml.safe_load(path.read_text()) if path.is_file() else {"machine": {"device": "cpu"}}
+        if made["machine"]["device"] == "cuda" and (trouble := _change_of(path, run)):
+            raise InputError(
+                f"{folder}: the training in it {trouble}; name another `results` folder for this experiment, or delete "
+                "that one to train anew"
+            )
+
+
+def _change_of(path, run):
+    """How the run of a config.yaml differs from what config says, or None."""
+    try:
+        changes = compare(asdict(settings(build(run))), asdict(settings(load(path))))
+    except InputError as error:
+        return f"is of another version ({error})"
+    return "has {} {}, config says {}".format(*changes[0]) if changes else None
+
+
 def read_films(films, leave_out):
     """Film file names by video (the YouTube id, the name's stem), without those to ``leave_out``.
 
@@ -148,6 +176,16 @@ def check_methods(config, methods, sources):
         raise InputError(f"{table}: {twice[0]}: two rows have this id; give one of them another")
     for row in methods.itertuples():
         check_method(row, list(dict.fromkeys(sources.source)), f"{table}: {row.method}")
+
+
+def check_published(config):
+    """A method has one published number on a dataset."""
+    path = config["published_table"]
+    if not path:
+        return
+    table = read_table(path, "published")
+    if twice := table[table.duplicated(["method", "dataset"])].to_dict("records"):
+        raise InputError(f"{path}: {twice[0]['method']} has two numbers on {twice[0]['dataset']}; one can be compared")
 
 
 def check_method(row, sources, where):

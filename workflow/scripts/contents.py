@@ -8,7 +8,7 @@ from pathlib import Path
 from trainer.errors import InputError
 from workflow.scripts.media import check_film
 
-FILMS = (".mkv", ".mp4", ".webm", ".avi", ".mov")
+FILMS = (".mkv", ".mp4", ".webm")
 CHECKPOINTS = (".pth", ".pt", ".pth.tar")
 PAGE_STARTS = (b"<!doctype html", b"<html", b"<head", b"<?xml")
 

@@ -10,21 +10,24 @@ HOUR = 3600
 def cost_of_steps(folder, gpus) -> pd.DataFrame:
     """A row per step and dataset, in the order in which steps first ended.
 
-    ``folder`` holds <step>.tsv or <step>/**/*.tsv; ``gpus``: GPUs of a job by step and dataset, (step, dataset).
+    ``folder`` holds <step>.tsv or <step>/**/*.tsv; ``gpus``: the GPUs that each run had, by "dataset/method/seed0". The
+    jobs of other runs do not count.
     Columns: step, dataset, jobs, hours (of all jobs, as if one ran after the other), longest (h), gpu_hours, memory
     (GB, of the largest job).
     """
     jobs = []
     for path in sorted(Path(folder).rglob("*.tsv"), key=lambda path: path.stat().st_mtime):
-        step, *rest = path.relative_to(folder).with_suffix("").parts
-        dataset = next((part for part in rest if part in ("ava", "charades")), "")
+        step, _, name = path.relative_to(folder).with_suffix("").as_posix().partition("/")
+        dataset = name.partition("/")[0] if name.count("/") == 2 else ""
+        if dataset and name not in gpus:
+            continue
         measured = pd.read_csv(path, sep="\t", na_values="-").iloc[-1]
         jobs.append(
             {
                 "step": step,
                 "dataset": dataset,
                 "hours": measured["s"] / HOUR,
-                "gpu_hours": measured["s"] / HOUR * gpus.get((step, dataset), 0),
+                "gpu_hours": measured["s"] / HOUR * gpus.get(name, 0),
                 "memory": measured.get("max_rss") / 1024,  # Snakemake's MB are MiB
             }
         )

@@ -10,16 +10,17 @@ def differences(config, published, methods) -> list[tuple[str, str, str]]:
     found = []
     for name, ours in methods.items():
         of_method = {key: type(value)(ours[key]) for key, value in published["method"].items()}
-        found += _compare(of_method, published["method"], f"{name}: ")
-    return [*_compare(config, {key: value for key, value in published.items() if key != "method"}), *found]
+        found += compare(of_method, published["method"], f"{name}: ")
+    return [*compare(config, {key: value for key, value in published.items() if key != "method"}), *found]
 
 
-def _compare(ours, published, where=""):
+def compare(ours, published, where="") -> list[tuple[str, str, str]]:
+    """(setting, published, here) of each value of nested mappings that differs; ``where`` begins a setting's name."""
     found = []
     for key, value in published.items():
         if isinstance(value, dict):
             if key in ours:
-                found += _compare(ours[key], value, f"{where}{key}: ")
+                found += compare(ours[key], value, f"{where}{key}: ")
         elif ours[key] != value:
             found.append((f"{where}{key}", _told(value), _told(ours[key])))
     return found

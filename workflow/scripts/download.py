@@ -268,9 +268,9 @@ def _short_hash(text) -> str:
 if __name__ == "__main__":
     with job(snakemake):
         ava = snakemake.config["ava"]  # no params: another window does not make whole films outdated
-        window = (ava["start"], ava["stop"])
+        machine = {"window": (ava["start"], ava["stop"]), "ffmpeg": snakemake.config["ffmpeg"]}
         make_once(
-            lambda destination: download(destination=destination, window=window, **snakemake.params),
+            lambda destination: download(destination=destination, **snakemake.params, **machine),
             snakemake.input,
             snakemake.output,
             snakemake.config,

@@ -4,6 +4,7 @@ import logging
 import os
 import signal
 import sys
+import traceback
 from contextlib import contextmanager
 
 from trainer.errors import InputError
@@ -13,16 +14,25 @@ from trainer.errors import InputError
 def job(snakemake):
     """Send stdout and stderr, those of child processes included, to the rule's log.
 
-    An ``InputError`` ends the job with its message as the last line of the log, without a traceback. SIGTERM, by which
-    a cluster ends a job, lets the job clean up behind itself.
+    Whatever ends the job early, the last line of the log is "error: ..."; what is no ``InputError`` has a traceback
+    before it. SIGTERM, by which a cluster ends a job, lets the job clean up behind itself.
     """
     with open(snakemake.log[0], "w") as log:  # noqa: PTH123
         os.dup2(log.fileno(), sys.stdout.fileno())
         os.dup2(log.fileno(), sys.stderr.fileno())
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    signal.signal(signal.SIGTERM, _end)
     try:
         yield
     except InputError as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
         sys.exit(1)
+    except Exception as error:
+        traceback.print_exc()
+        print(f"error: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
+        sys.exit(1)
+
+
+def _end(number, _):
+    print("error: ended by SIGTERM: out of its time, cancelled or preempted", file=sys.stderr, flush=True)
+    sys.exit(128 + number)

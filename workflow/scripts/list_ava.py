@@ -14,13 +14,13 @@ from workflow.scripts.job import job
 log = logging.getLogger(__name__)
 
 
-def list_ava(films, annotations, output, *, start, stop, fps, min_score, classes):
+def list_ava(films, annotations, output, *, start, stop, fps, min_score):
     """Write the lists of frames, training boxes and test boxes of the given films.
 
     ``films``: rows of where frames are, see `frames_list`. ``annotations``: paths of ground_truth_train, boxes_train,
-    ground_truth and boxes_val, and of excluded and label_map, by which ``classes`` outputs are scored. ``output``:
-    paths of frames, train and val. The window is ``start`` to ``stop`` s. Rows of films that are not given are left out
-    of all lists together. Raises InputError where the files contradict each other.
+    ground_truth, boxes_val, excluded and label_map. ``output``: paths of frames, train and val. The window is ``start``
+    to ``stop`` s. Rows of films that are not given are left out of all lists together. Raises InputError where the
+    files contradict each other.
     """
     frames = {film: count for film, count, *_ in films}
     for film, count in frames.items():
@@ -37,7 +37,7 @@ def list_ava(films, annotations, output, *, start, stop, fps, min_score, classes
         report_split(split, splits[split], left_out)
     check_films(frames, splits)
     check_ground_truth(annotations["ground_truth"], splits["val"], ava.key_seconds(start, stop))
-    check_score_files(annotations["excluded"], annotations["label_map"], classes)
+    check_score_files(annotations["excluded"], annotations["label_map"])
 
     for split, boxes in splits.items():
         with whole_file(output[split]) as partial, partial.open("w", newline="") as file:
@@ -82,14 +82,11 @@ def check_ground_truth(path, boxes, seconds):
     log.info("of these %d have no person box; %d more have one", len(true - found), len(found - true))
 
 
-def check_score_files(excluded, label_map, classes):
+def check_score_files(excluded, label_map):
     """What else the score reads is as it must be, and names outputs that the network has."""
     evaluated = read_label_map(label_map)
-    if wrong := [number for number in evaluated if not 1 <= number <= classes]:
-        raise InputError(
-            f"{label_map}: action {wrong[0]} is none of the {classes} that are scored; take AVA's own file, or set "
-            "config: ava: classes"
-        )
+    if wrong := [number for number in evaluated if not 1 <= number <= ava.ACTIONS]:
+        raise InputError(f"{label_map}: action {wrong[0]} is not one of 1..{ava.ACTIONS}; take AVA's own file")
     left_out = read_exclusions(excluded)
     log.info("%d actions are evaluated; %d key seconds of %s are not", len(evaluated), len(left_out), excluded)
 

@@ -57,7 +57,7 @@ def report(template, datasets: list[Results], figures, benchmarks, frames, confi
         wanted=int(sum(results.methods.wanted.sum() for results in datasets)),
         tables=[*([side_by_side_grid(datasets)] if len(datasets) > 1 else []), *map(table_grid, datasets)],
         figures=[figure_of(Path(path)) for path in figures],
-        costs=cost_of_steps(benchmarks, gpus_of_steps(config)).to_dict("records"),
+        costs=cost_of_steps(benchmarks, gpus_of_runs(datasets)).to_dict("records"),
         differences=differences(config, without_unselected(published, config), method_rows),
         examples=[look(results) for results in datasets if len(results.runs)],
         config=yaml.safe_dump(config, sort_keys=False, allow_unicode=True),
@@ -75,7 +75,7 @@ def facts(datasets: list[Results], frames) -> dict[str, str]:
         for results in datasets
     }
     if runs:
-        environments = [json.loads(Path(run.folder, "environment.json").read_text()) for run in runs]
+        environments = [environment_of(run) for run in runs]
         begin = min(Path(run.folder, "config.yaml").stat().st_mtime for run in runs)
         end = max(Path(run.folder, "metrics.json").stat().st_mtime for run in runs)
         told["Runs made"] = " to ".join(datetime.fromtimestamp(time).strftime(DATE) for time in (begin, end))
@@ -106,11 +106,18 @@ def without_unselected(published, config) -> dict:
     return {key: value for key, value in published.items() if key not in TITLES or key in config["datasets"]}
 
 
-def gpus_of_steps(config) -> dict:
-    """GPUs of a job, by step and dataset."""
-    if config["machine"]["device"] != "cuda":
-        return {}
-    return {(step, name): config[name]["gpu"] for step in ("finetune", "predict") for name in config["datasets"]}
+def gpus_of_runs(datasets: list[Results]) -> dict[str, int]:
+    """The GPUs that each finished run had; 0 where it had the CPU."""
+    return {
+        f"{results.dataset}/{run.method}/seed{run.seed}": len(environment_of(run).get("gpus", []))
+        for results in datasets
+        for run in results.runs.itertuples()
+    }
+
+
+def environment_of(run) -> dict:
+    """On what a run was trained."""
+    return json.loads(Path(run.folder, "environment.json").read_text())
 
 
 # What a figure shows, by its file name without the dataset; also the name of its caption in workflow/report.

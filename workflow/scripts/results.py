@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from trainer import config
-from trainer.errors import InputError
+from trainer.config import build, fingerprint
+from workflow.scripts.checks import read_table
 
 
 @dataclass(frozen=True)
@@ -61,20 +61,13 @@ def read_results(dataset, methods, runs, published=None) -> Results:
 
 def is_finished(folder, run) -> bool:
     """Whether ``folder`` has the metrics of this run, and not of an experiment before it with other settings."""
-    metrics, made = Path(folder) / "metrics.json", Path(folder) / "config.yaml"
-    if not metrics.is_file():
-        return False
-    wanted = config.settings(config.build(run))
-    try:
-        same = config.settings(config.load(made)) == wanted
-    except InputError:  # of another version of the trainer
-        return False
-    return same and metrics.stat().st_mtime >= made.stat().st_mtime  # config.yaml is new as soon as a run begins anew
+    metrics = Path(folder) / "metrics.json"
+    return metrics.is_file() and json.loads(metrics.read_text()).get("settings") == fingerprint(build(run))
 
 
 def read_published(path, dataset):
     """Published mAP in percent, by method."""
-    table = pd.read_csv(path, sep="\t")
+    table = read_table(path, "published")
     return table[table.dataset == dataset].set_index("method")["mAP"].astype(float)
 
 

@@ -82,5 +82,6 @@ def _opened(archive):
 
 if __name__ == "__main__":
     with job(snakemake):
-        for output in snakemake.output:  # each by itself: the methods, whose checkpoints these are, may become more
-            make_once(lambda path: unpack(snakemake.input[0], [path]), snakemake.input, [output], snakemake.config)
+        make_once(
+            lambda *outputs: unpack(snakemake.input[0], outputs), snakemake.input, snakemake.output, snakemake.config
+        )
