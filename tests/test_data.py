@@ -2,6 +2,8 @@
 
 import re
 import threading
+import time
+from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -31,14 +33,63 @@ def contents(folder):
     return {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in files}
 
 
-@pytest.fixture
-def web():
-    """The demo's mirror behind a web server."""
-    handler = partial(SimpleHTTPRequestHandler, directory=MIRROR)
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+@contextmanager
+def serve(handler=SimpleHTTPRequestHandler):
+    """The address of a web server that has the demo's mirror, while the block runs."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(handler, directory=MIRROR)) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
+
+
+@pytest.fixture
+def web():
+    with serve() as address:
+        yield address
+
+
+class Fussy(SimpleHTTPRequestHandler):
+    """Lacks a film, answers slowly, and counts."""
+
+    lacks, asked, now, most = "OldKitchen5.mkv", [], set(), 0
+
+    def do_GET(self):
+        if "/trainval/" not in self.path:
+            return super().do_GET()
+        if self.lacks and self.path.endswith(self.lacks):
+            return self.send_error(404)
+        self.asked.append(Path(self.path).name)
+        self.now.add(self)
+        Fussy.most = max(self.most, len(self.now))
+        time.sleep(1)
+        super().do_GET()
+        self.now.remove(self)
+
+
+def test_a_film_that_fails_stops_no_other_and_no_server_is_flooded(tmp_path):
+    films = [
+        "-ParkBench7.mkv",
+        "CornerCafe3.mp4",
+        "OldKitchen5.mkv",
+        "SchoolYard8.mkv",
+        "_TrainStop1.mp4",
+        "LivingRoom6.mp4",
+    ]
+    others = [film for film in films if film != Fussy.lacks]
+    fetch = ["--cores", "8", "--resources", "gpu=4", "--until", "cut_film"]  # as README's, without a word on downloads
+    with serve(Fussy) as address:
+        folder = checkout(tmp_path, address, datasets=["ava"], ava={"films": films})
+        failed = snakemake(folder, *fetch)
+        assert failed.wait() == 1
+        words = (folder / "words").read_text()
+        assert re.search(r"error: .*/OldKitchen5\.mkv: no source has it\. http.*: HTTP status 404", words)
+        assert sorted(path.stem for path in folder.rglob("*.nut")) == sorted(Path(film).stem for film in others)
+        assert sorted(Fussy.asked) == sorted(others)
+        assert Fussy.most == 4
+
+        Fussy.lacks = None
+        finish(folder, snakemake(folder, *fetch))
+        assert sorted(Fussy.asked) == sorted(films)  # what was there is not fetched again
 
 
 def test_two_checkouts_share_their_data(tmp_path, web):

@@ -99,8 +99,13 @@ def test_outputs(finished):
         t.numel() for n, t in weights(path).items() if "running" not in n and "num" not in n
     )
     assert list((path.parent / "tensorboard").iterdir())
+    resume_path = path.parent / "resume.pth"
+    saved = torch.load(resume_path, weights_only=True)
+    saved["progress"]["environment"]["processor"] = "another machine"
+    torch.save(saved, resume_path)
     again = train(path)  # as when a job's outputs were deleted because it ended past its time limit
     assert "going on after epoch 3 and 0 steps" in again.stderr
+    assert json.loads((path.parent / "environment.json").read_text())["processor"] == "another machine"
 
 
 NO_HARD_LINKS = """

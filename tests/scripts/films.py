@@ -7,8 +7,8 @@ import numpy as np
 
 from workflow.scripts.media import ffmpeg_binary
 
-WIDTH, HEIGHT, BLOCK = 96, 64, 16
-BITS = 12  # of the number, black or white blocks in the upper two rows; the rest of the picture moves
+WIDTH, HEIGHT, BLOCK = 128, 64, 16
+BITS = 16  # of the number, black or white blocks in the upper two rows; the rest of the picture moves
 
 
 def picture(number) -> np.ndarray:
@@ -35,6 +35,8 @@ def number_in(grey) -> int:
 X264 = ("-c:v", "libx264", "-preset", "veryfast", "-bf", "3", "-g", "60", "-crf", "18")
 VP9 = ("-c:v", "libvpx-vp9", "-deadline", "realtime", "-cpu-used", "8", "-g", "60", "-b:v", "600k")
 VP8 = ("-c:v", "libvpx", "-deadline", "realtime", "-cpu-used", "8", "-g", "60", "-b:v", "600k")
+RATES = ("24000/1001", "25", "30000/1001", "30")  # those of films
+CONTAINERS = ((".mkv", X264), (".mp4", X264), (".webm", VP9))
 AUDIO = {".mp4": "aac", ".mkv": "libvorbis", ".webm": "libopus"}
 
 

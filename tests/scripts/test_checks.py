@@ -5,7 +5,7 @@ import pytest
 import yaml
 
 from trainer.errors import InputError
-from workflow.scripts.checks import check_config, check_files, check_methods, read_films, read_table
+from workflow.scripts.checks import check_config, check_files, check_methods, check_published, read_films, read_table
 
 CONFIG = Path(__file__).parents[2] / "config"
 
@@ -45,6 +45,7 @@ def test_the_published_and_the_demos_config_are_right(published):
         ("data: ~/data", "data: '~/data' is not a path written out"),
         ("ava: {training: {shares: 5}}", "ava: training: shares: 5 does not divide training: batch 32"),
         ("charades: {training: {steps: [1]}}", "charades: training: steps: "),
+        ("ava: {clip: {test_crops: 3}}", "ava: clip: test_crops: 1 was expected"),
         ("ava: {gpu: 3}", "ava: gpu: 3 does not divide training: shares 4"),
         (
             "ava: {start: 900, stop: 904}",
@@ -157,6 +158,22 @@ def test_a_table_in_another_encoding(tmp_path):
 def test_no_table(tmp_path):
     with pytest.raises(InputError, match=r"nowhere.tsv: no such file; the config names it as a table"):
         read_table(tmp_path / "nowhere.tsv", "methods")
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (["moco\tava\t11.7\tpaper", "moco\tava\t12.0\tother"], ": moco has two numbers on ava; one can be compared"),
+        (["moco\tava\t-\tpaper"], ", line 2: mAP: '-' is not a number of percent, such as 21.3"),
+    ],
+)
+def test_wrong_published_numbers(tmp_path, rows, message):
+    path = tmp_path / "published.tsv"
+    path.write_text("\n".join(["method\tdataset\tmAP\tsource", *rows]) + "\n")
+    with pytest.raises(InputError, match=f"^{path}{message}"):
+        check_published({"published_table": str(path)})
+    check_published({"published_table": None})
+    check_published({"published_table": str(CONFIG / "published.tsv")})
 
 
 @pytest.fixture

@@ -57,6 +57,7 @@ def _copy_packets(source, cut, start, stop, binary):
         codec="copy",
         to=float(source.zero + stop + 1),
         format="nut",
+        avoid_negative_ts="disabled",  # else all time stamps move where the first packets' decoding times are negative
         map_metadata=-1,
         metadata=f"{FILM_START}={source.zero}",
     )
