@@ -59,24 +59,29 @@ def main():
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
     with tempfile.TemporaryDirectory() as folder:
-        video = Video(Path(folder))
-        print_conditions(video)
-        compare_decoders(video, rounds)
-        print(f"{'':38} {'ours':>9} {'published':>10} {'decoding':>9} {'faster':>7} {'over decoding':>14}   goal")
-        for case in (ava_training(video), ava_test(video), charades_training(video), charades_test(video)):
-            measure(case, video, rounds if "30" not in case.name else max(rounds // 4, 1))
+        film = Video(Path(folder, "film"), 640, 360, quality=1)
+        small = Video(Path(folder, "small"), 320, 180, quality=3)  # as Charades_v1_rgb.tar has them
+        print_conditions(film, small)
+        compare_decoders(film, rounds)
+        print(f"{'':42} {'ours':>9} {'published':>10} {'decoding':>9} {'faster':>7} {'over decoding':>14}   goal")
+        for make, video in (
+            *((ava_training, film), (ava_test, film)),
+            *((charades_training, film), (charades_training, small), (charades_test, film), (charades_test, small)),
+        ):
+            measure(make(video), video, max(rounds // 4, 1) if make is charades_test else rounds)
 
 
 # The frames -----------------------------------------------------------------------------------------------------------
 
 
 class Video:
-    """720 frames of 640x360 at AVA's mean size, 48 KB each: loose, and in an archive."""
+    """720 frames, those of 640x360 at AVA's mean size, 48 KB each: loose, and in an archive."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, width, height, quality):
+        self.shape = height, width
         self.loose = folder / "loose"
-        self.loose.mkdir()
-        make_frames(self.loose)
+        self.loose.mkdir(parents=True)
+        make_frames(self.loose, width, height, quality)
         self.paths = sorted(self.loose.glob("*.jpg"))
         self.jpegs = [path.read_bytes() for path in self.paths]
         with tarfile.open(folder / "film.tar", "w") as tar:
@@ -90,12 +95,15 @@ class Video:
             writer.writerow(["film", FRAMES, folder / "film.tar", folder / "film.npy", 0])
         self.archive = FrameArchive(folder / "frames.csv")
 
+    def __str__(self):
+        return "{1}x{0}".format(*self.shape)
 
-def make_frames(folder):
+
+def make_frames(folder, width, height, quality):
     """A zoom with a little film grain, in 4:2:0 as films are."""
-    picture = "mandelbrot=size=640x360:rate=30,noise=alls=2:allf=t,format=yuvj420p"
+    picture = f"mandelbrot=size={width}x{height}:rate=30,noise=alls=2:allf=t,format=yuvj420p"
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-f", "lavfi", "-i", picture]
-    command += ["-frames:v", str(FRAMES), "-q:v", "1", str(folder / "film_%06d.jpg")]
+    command += ["-frames:v", str(FRAMES), "-q:v", str(quality), str(folder / "film_%06d.jpg")]
     subprocess.run(command, check=True)
 
 
@@ -110,11 +118,13 @@ def ava_training(video):
         return ava.clip_indices(table.centres[number % len(table)], AVA.frames, AVA.stride, FRAMES)
 
     def published(number):
-        view = random_view(np.random.default_rng([0, number, number % len(table)]), 360, 640, AVA.jitter, AVA.crop)
+        view = random_view(np.random.default_rng([0, number, number % len(table)]), *video.shape, AVA.jitter, AVA.crop)
         return published_ava(video, frames(number), view)  # the view that ours shows
 
     goal = "2.5x faster, 1.3x decoding"
-    return Case("AVA training clip", goal, lambda number: ours[number, number % len(table)], published, frames)
+    return Case(
+        f"AVA training clip, {video}", goal, lambda number: ours[number, number % len(table)], published, frames
+    )
 
 
 def ava_test(video):
@@ -123,9 +133,9 @@ def ava_test(video):
     frames = ava_training(video).frames
 
     def published(number):
-        return published_ava(video, frames(number), whole_view(360, 640, AVA.crop))
+        return published_ava(video, frames(number), whole_view(*video.shape, AVA.crop))
 
-    return Case("AVA test clip", "1.2x decoding", lambda number: ours[number % len(table)], published, frames)
+    return Case(f"AVA test clip, {video}", "1.2x decoding", lambda number: ours[number % len(table)], published, frames)
 
 
 def charades_training(video):
@@ -135,10 +145,10 @@ def charades_training(video):
         return charades.clip_indices(number % 400, CHARADES.frames, CHARADES.stride, FRAMES)
 
     def published(number):
-        view = random_view(np.random.default_rng(number), 360, 640, CHARADES.jitter, CHARADES.crop)
+        view = random_view(np.random.default_rng(number), *video.shape, CHARADES.jitter, CHARADES.crop)
         return published_charades(video, frames(number), view)
 
-    return Case("Charades training clip", "8x faster", lambda number: ours[number, 0], published, frames)
+    return Case(f"Charades training clip, {video}", "8x faster", lambda number: ours[number, 0], published, frames)
 
 
 def charades_test(video):
@@ -152,12 +162,14 @@ def charades_test(video):
             pass
 
     def published(_):
-        whole = whole_view(360, 640, CHARADES.crop)
+        whole = whole_view(*video.shape, CHARADES.crop)
         crops = charades.crops_along(whole, CHARADES.test_crops)
         for view in itertools.product(clips, crops):
             published_charades(video, *view)
 
-    return Case("Charades, 30 views of 720 frames", "20x faster", all_views, published, lambda _: np.unique(clips))
+    return Case(
+        f"Charades, 30 views of 720 frames, {video}", "20x faster", all_views, published, lambda _: np.unique(clips)
+    )
 
 
 def key_frames():
@@ -215,7 +227,7 @@ def measure(case, video, rounds):
     ours, published, decoding = (series[1:] for series in times.values())  # the first round warms up
     faster, over = ratio(published, ours), ratio(ours, decoding)
     milliseconds = [f"{statistics.median(series) * 1e3:.1f} ms" for series in (ours, published, decoding)]
-    widths = "{:38} {:>9} {:>10} {:>9} {:>6.1f}x {:>13.2f}x   {}"
+    widths = "{:42} {:>9} {:>10} {:>9} {:>6.1f}x {:>13.2f}x   {}"
     print(widths.format(case.name, *milliseconds, faster, over, case.goal), flush=True)
 
 
@@ -251,12 +263,15 @@ def ratio(numerators, denominators):
     return statistics.median(a / b for a, b in zip(numerators, denominators, strict=True))
 
 
-def print_conditions(video):
+def print_conditions(*videos):
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     model = next((line.split(": ")[1] for line in lines if line.startswith("model name")), platform.machine())
     print(f"{model}, {os.cpu_count()} cores, one thread; load {os.getloadavg()[0]:.1f} at the start")
     print(f"OpenCV {cv2.__version__}, PyTorch {torch.__version__}, simplejpeg {simplejpeg.__version__}")
-    print(f"{FRAMES} frames 640x360, 4:2:0, {sum(map(len, video.jpegs)) / FRAMES / 1e3:.1f} KB on average\n")
+    for video in videos:
+        size = sum(map(len, video.jpegs)) / FRAMES / 1e3
+        print(f"{FRAMES} frames {video}, 4:2:0, {size:.1f} KB on average")
+    print()
 
 
 if __name__ == "__main__":

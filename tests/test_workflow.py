@@ -116,6 +116,25 @@ def test_what_a_user_has_is_used_where_it_lies(tmp_path):
     assert jobs(output)["check_checkpoint"] == 2
 
 
+@pytest.mark.parametrize(
+    ("have", "first"),
+    [("ava_films", {"cut_film", "extract_frames"}), ("ava_cuts", {"extract_frames"})],
+)
+def test_nothing_runs_before_what_a_user_has(tmp_path, have, first):
+    for file in ("own/a.mkv", "own/-b.mp4", "loose/x/x-000001.jpg"):
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).touch()
+    ava, loose = {"films": ["a.mkv", "-b.mp4"]}, str(tmp_path / "loose")
+    settings = {"methods": ["scratch"], "ava": ava, "have": {have: str(tmp_path / "own"), "charades_frames": loose}}
+    output, status = plan(*elsewhere(tmp_path, **settings))
+    assert status == 0, output
+    count = jobs(output)
+    assert {rule for rule in ("download_film", "cut_film", "extract_frames") if rule in count} == first
+    assert all(count[rule] == 2 for rule in first)
+    assert count["download"] == 3  # AVA's annotations, Charades' two lists: not its tar
+    assert "index_charades" not in count
+
+
 def test_a_file_of_another_source_need_not_lie_in_the_users_folder(tmp_path):
     (tmp_path / "selavi_kinetics.pth").touch()
     have = {"checkpoints": str(tmp_path)}
