@@ -28,8 +28,9 @@ lint: .venv/done
 	snakefmt --check workflow
 	snakemake --lint
 
+# Large pages: the arrays of the published training steps are gigabytes, whose page faults took a third of their time.
 test: lint demo
-	pytest -n 3 --dist loadgroup --no-loadscope-reorder
+	THP_MEM_ALLOC_ENABLE=1 pytest -n 3 --dist loadgroup --no-loadscope-reorder
 
 bench: .venv/done
 	python -m benchmarks.score_ava

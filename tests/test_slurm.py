@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
@@ -16,7 +17,7 @@ from tests.checkout import MIRROR, checkout, finish, snakemake
 from tests.test_workflow import ROOT
 
 METHOD = "scratch"
-NOT_THERE = ["-NightShop4", "DanceHall_2", "StreetView0"]
+NOT_THERE = ["-NightShop4", "DanceHall_2"]
 TABLE = ROOT / "results/ava_table.csv"
 
 
@@ -42,31 +43,33 @@ def works_in(folder, pid):
         return False
 
 
-def link_data(folder):
-    """Give a checkout the demo's films, cuts and frames, but for a few."""
-    for kind in ("films", "cuts_*", "frames_*"):  # in this order: times tell Snakemake what is up to date
-        for path in sorted((ROOT / "data/demo/ava").glob(f"{kind}/*")):
-            if path.stem not in NOT_THERE:
+def link_data(folder, without):
+    """Give a checkout the demo's annotations, films, cuts and frames, but for those of some films."""
+    for kind in ("annotations", "films", "cuts_*", "frames_*"):  # in order: times tell Snakemake what is up to date
+        for path in sorted((ROOT / "data/demo/ava").glob(f"{kind}/**/*")):
+            if path.is_file() and path.stem not in without:
                 link = folder / path.relative_to(ROOT)
                 link.parent.mkdir(parents=True, exist_ok=True)
                 link.symlink_to(path)
 
 
-@pytest.fixture
-def workflow(tmp_path):
-    """AVA with one method, on the cluster, with GPUs that are given out but not computed on; most films are there."""
-    folder = checkout(tmp_path / "checkout", datasets=["ava"], methods=[METHOD])
-    link_data(folder)
+@contextmanager
+def workflow(folder, target, without=()):
+    """AVA with one method, on the cluster, with GPUs that are given out but not computed on."""
+    folder = checkout(folder / "checkout", datasets=["ava"], methods=[METHOD])
+    link_data(folder, without)
     path = folder / "workflow/profiles/slurm/profile.yaml"
     profile = yaml.safe_load(path.read_text())
     profile["set-resources"] |= {"finetune": {"gpu": 1, "runtime": 1}, "predict": {"gpu": 1}}
     profile |= {"slurm-init-seconds-before-status-checks": 5, "latency-wait": 5}
     path.write_text(yaml.safe_dump(profile))
-    running = snakemake(folder, "--workflow-profile", path.parent, "results/ava_table.csv")
-    yield folder, running
-    if running.poll() is None:
-        running.terminate()
-        running.wait()
+    running = snakemake(folder, "--workflow-profile", path.parent, target)
+    try:
+        yield folder, running
+    finally:
+        if running.poll() is None:
+            running.terminate()
+            running.wait()
 
 
 def wait_for(what, folder, workflow, seconds=200):
@@ -78,8 +81,38 @@ def wait_for(what, folder, workflow, seconds=200):
     return answer
 
 
-def test_training_outlives_a_cancelled_a_timed_out_and_a_preempted_job(workflow):
-    folder, running = workflow
+def jobs_of(folder):
+    """Numbers of the running jobs that a checkout has submitted."""
+    listed = slurm("squeue", "--noheader", "--states=running", "--format=%i %Z").splitlines()
+    return [job for job, place in (line.split() for line in listed) if place == str(folder)]
+
+
+def test_films_are_prepared_in_a_job_each(tmp_path):
+    with workflow(tmp_path, "results/lists/ava_frames.csv", without=NOT_THERE) as (folder, running):
+        out = finish(folder, running)
+    for rule in ("download_film", "cut_film", "extract_frames"):
+        assert out.count(f"rule {rule}:") == len(NOT_THERE)
+    submitted = re.findall(r"Job (\S+) has been submitted with SLURM jobid", out)
+    groups = [job for job in submitted if not job.isdigit()]
+    assert len(groups) == len(NOT_THERE), out  # a film is cut and extracted in one job
+    for name in ("frames", "train", "val"):
+        assert (folder / f"results/lists/ava_{name}.csv").read_text() == (
+            ROOT / f"results/lists/ava_{name}.csv"
+        ).read_text()
+
+
+def test_training_outlives_a_cancelled_a_timed_out_and_a_preempted_job(tmp_path):
+    with workflow(tmp_path, "results/ava_table.csv") as (folder, running):
+        disturb(folder, running)
+        finish(folder, running)
+    log = folder / f"results/logs/finetune/ava/{METHOD}/seed0.log"
+    assert "going on after" in log.read_text()
+    mine, demo = (pd.read_csv(path).set_index("method")["mAP"] for path in (folder / "results/ava_table.csv", TABLE))
+    assert mine[METHOD] == demo[METHOD]
+
+
+def disturb(folder, running):
+    """End the training's job by each of the three."""
     log = folder / f"results/logs/finetune/ava/{METHOD}/seed0.log"
 
     def training(words):
@@ -88,7 +121,7 @@ def test_training_outlives_a_cancelled_a_timed_out_and_a_preempted_job(workflow)
         def look():
             found = slurm("pgrep", "--full", "^python -m trainer.train").split()
             mine = [int(pid) for pid in found if works_in(folder, pid)]
-            job = slurm("squeue", "--noheader", "--states=running", "--format=%i", "--partition=normal").split()
+            job = jobs_of(folder)
             return (job[0], mine[0]) if mine and job and words in log.read_text() else None
 
         return wait_for(look, folder, running)
@@ -100,6 +133,7 @@ def test_training_outlives_a_cancelled_a_timed_out_and_a_preempted_job(workflow)
     given = slurm("scontrol", "show", "job", cancelled)
     assert "TresPerJob=gres:gpu:1" in given
     assert "CpusPerTres=gres:gpu:2" in given
+    assert "NumNodes=1 " in given
     slurm("scancel", cancelled)
     wait_for_word(cancelled, "JobState=CANCELLED")
 
@@ -112,12 +146,3 @@ def test_training_outlives_a_cancelled_a_timed_out_and_a_preempted_job(workflow)
     slurm("sbatch", "--partition=urgent", "--gres=gpu:4", "--output=/dev/null", "--wrap=sleep 1")
     wait_for_word(preempted, "Restarts=1")
     assert len({cancelled, timed_out, preempted}) == 3
-
-    out = finish(folder, running)
-    assert "going on after" in log.read_text()
-    assert out.count("rule extract_frames:") == len(NOT_THERE)
-    jobs = re.findall(r"Job (\S+) has been submitted with SLURM jobid", out)
-    groups = [job for job in jobs if not job.isdigit()]
-    assert len(groups) == len(NOT_THERE), out  # a film is cut and extracted in one job
-    mine, demo = (pd.read_csv(path).set_index("method")["mAP"] for path in (folder / "results/ava_table.csv", TABLE))
-    assert mine[METHOD] == demo[METHOD]
