@@ -45,9 +45,9 @@ def write_run(root, dataset, method, seed, precisions):
     }
     if dataset == "ava":
         metrics["official_mAP"] = metrics["mAP"] - 0.01
-    (folder / "metrics.json").write_text(json.dumps(metrics))
     made = {"code": "commit a", "processor": "a CPU", "packages": {"torch": "2.15.0"}}
     (folder / "environment.json").write_text(json.dumps(made))
+    (folder / "metrics.json").write_text(json.dumps(metrics))
     names = CLASSES[: len(precisions)]
     classes = {"class_id": range(1, len(names) + 1), "name": names, "ap": precisions, "positives": 5}
     pd.DataFrame(classes).to_csv(folder / "per_class.csv", index=False)

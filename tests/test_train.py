@@ -1,9 +1,11 @@
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pandas as pd
@@ -169,10 +171,51 @@ def test_two_ranks_train_as_one(finished, tmp_path):
     assert one.loss.to_numpy() == pytest.approx(two.loss.to_numpy(), rel=1e-4)
 
 
+def test_what_took_gpu_hours_is_not_thrown_away(tmp_path):
+    path, model = small_run(tmp_path, "charades"), nn.Linear(2, 2)
+    run, saved = config.load(path), tmp_path / "resume.pth"
+    optimiser = torch.optim.SGD(model.parameters(), 0.1)
+    begun = resume.Progress(epoch=1, environment={"gpus": ["a GPU"]})
+    resume.save(saved, run, model, begun, optimiser)
+
+    def load(run):
+        return resume.load(saved, run, model, optimiser, "cpu")
+
+    assert load(run) == begun
+    shutil.copytree(tmp_path, tmp_path / "elsewhere")
+    moved = {
+        key: value and value.replace(str(tmp_path), f"{tmp_path}/elsewhere") for key, value in asdict(run.data).items()
+    }
+    moved_frames = Path(moved["frames"])
+    moved_frames.write_text(moved_frames.read_text().replace(str(tmp_path), f"{tmp_path}/elsewhere"))
+    assert load(replace(run, data=config.Data(**moved), machine=replace(run.machine, workers=3))) == begun
+
+    before = saved.read_bytes()
+    other = replace(run, model=replace(run.model, dropout=0.25))
+    with pytest.raises(
+        InputError, match=r"resume\.pth: holds 1 epochs trained on GPUs with other settings, files or code"
+    ):
+        load(other)
+    assert saved.read_bytes() == before
+    resume.save(saved, run, model, replace(begun, environment={}), optimiser)
+    assert load(other) == resume.Progress()
+
+
+def test_other_code_goes_on_with_nothing_but_what_is_finished(tmp_path, monkeypatch):
+    run, model = config.load(small_run(tmp_path, "charades")), nn.Linear(2, 2)
+    finished, begun = (resume.Progress(epoch=epoch) for epoch in (run.training.epochs, 1))
+    for progress in finished, begun:
+        resume.save(tmp_path / "resume.pth", run, model, progress)
+        with monkeypatch.context() as patch:
+            patch.setattr(resume, "code", lambda: "other code")
+            found = resume.load(tmp_path / "resume.pth", run, model, None, "cpu")
+        assert found == (finished if progress == finished else resume.Progress())
+
+
 def test_other_settings_or_files_start_anew(tmp_path):
     path = small_run(tmp_path, "charades", epochs=1, precise_bn_batches=1)  # one step moves running averages too little
     (tmp_path / "resume.pth").write_bytes(b"")
-    torch.save({"identity": "another run"}, tmp_path / "resume.pth")
+    torch.save({"identity": "another run", "progress": {}}, tmp_path / "resume.pth")
     done = train(path)
     assert done.returncode == 0, done.stderr
     assert "of a run with other settings" in done.stderr

@@ -134,9 +134,10 @@ def check_settings(clip: dict, training: dict, where: str):
 
 
 def settings(run: Run) -> Run:
-    """What decides the result: the run without its lists' places and the machine that does it, but for precision."""
+    """What decides the result: the run without its files' places and the machine that does it, but for precision."""
+    checkpoint = run.model.checkpoint and Path(run.model.checkpoint).name
     machine = replace(run.machine, device="", ranks=0, workers=0, threads=0, save_minutes=0)
-    return replace(run, data=Data("", "", ""), machine=machine)
+    return replace(run, model=replace(run.model, checkpoint=checkpoint), data=Data("", "", ""), machine=machine)
 
 
 def fingerprint(run: Run) -> str:

@@ -57,6 +57,11 @@ class FrameArchive:
         return list(self._videos)
 
     @property
+    def counts(self) -> dict[str, int]:
+        """Frames by video."""
+        return {name: video.frames for name, video in self._videos.items()}
+
+    @property
     def indices(self) -> list[str]:
         """Paths of the indices, each once; none of loose frames."""
         return sorted({video.index for video in self._videos.values()} - {""})

@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 
 from trainer import config
+from trainer.errors import InputError
 from trainer.files import whole_file
 from trainer.frames import FrameArchive
 
@@ -63,14 +64,21 @@ class Pause:
 
 @cache
 def identity(run: config.Run) -> str:
-    """What decides the result: the run's settings, its files, and the trainer's code.
+    """What decides the result: the run's settings and the contents of its files, wherever they lie.
 
     Files may be made anew under the same names, from other films or boxes, say. Of frames the indices are read, not the
     images: other frames have other sizes.
     """
-    files = [run.model.checkpoint, *asdict(run.data).values(), *FrameArchive(run.data.frames).indices]
-    code = sorted(Path(__file__).parent.rglob("*.py"))
-    return config.dump(config.settings(run)) + f"files: {digest(filter(None, files))}\n" + f"code: {digest(code)}\n"
+    frames = FrameArchive(run.data.frames)
+    lists = [path for name, path in asdict(run.data).items() if name != "frames"]
+    files = digest(filter(None, [run.model.checkpoint, *lists, *frames.indices]))
+    return config.dump(config.settings(run)) + f"files: {files}\nvideos: {frames.counts}\n"
+
+
+@cache
+def code() -> str:
+    """What else decides it: a training begun by other code does not go on, one that is finished stays."""
+    return digest(sorted(Path(__file__).parent.rglob("*.py")))
 
 
 def digest(paths) -> str:
@@ -84,7 +92,7 @@ def digest(paths) -> str:
 
 def save(path, run, model, progress: Progress, optimiser=None):
     """Write a resume checkpoint, whole or not at all; a finished run has no more use for the optimiser."""
-    content = {"identity": identity(run), "progress": asdict(progress), "model": model.state_dict()}
+    content = {"identity": identity(run), "code": code(), "progress": asdict(progress), "model": model.state_dict()}
     if optimiser:
         content["optimiser"] = optimiser.state_dict()
     memory = io.BytesIO()  # torch.save into a file would hide why it fails
@@ -94,16 +102,25 @@ def save(path, run, model, progress: Progress, optimiser=None):
 
 
 def load(path, run, model, optimiser, device) -> Progress:
-    """Restore model and optimiser from ``path``; a fresh Progress if there is no such file, or it is another run's."""
+    """Restore model and optimiser from ``path``; a fresh Progress if there is no such file, or it is another run's.
+
+    Raises InputError if that other run took GPU hours, which are not thrown away unasked.
+    """
     if not Path(path).exists():
         return Progress()
     saved = torch.load(path, map_location=device, weights_only=True)
-    if saved["identity"] != identity(run):
+    progress = Progress(**saved["progress"])
+    finished = progress.epoch == run.training.epochs
+    if saved["identity"] != identity(run) or not (finished or saved["code"] == code()):
+        if "gpus" in progress.environment:
+            raise InputError(
+                f"{path}: holds {progress.epoch} epochs trained on GPUs with other settings, files or code; delete it "
+                "to train anew, or name another `results` folder"
+            )
         log.info("%s is of a run with other settings, files or code: starting from the beginning", path)
         return Progress()
     model.load_state_dict(saved["model"])
     if "optimiser" in saved:
         optimiser.load_state_dict(saved["optimiser"])
-    progress = Progress(**saved["progress"])
     log.info("going on after epoch %d and %d steps", progress.epoch, progress.iteration)
     return progress

@@ -253,7 +253,7 @@ def test_sigterm_ends_ffmpeg_and_leaves_no_half_file(tmp_path, name, left):
     process.terminate()
     assert process.wait(30) == 128 + signal.SIGTERM
     assert not Path("/proc", ffmpeg).exists()
-    assert (tmp_path / "log").read_text().splitlines()[-1].startswith("error: ended by SIGTERM")
+    assert (tmp_path / "log").read_text().splitlines()[-1].startswith("stopped by SIGTERM")
     assert [p.name for p in (tmp_path / "out").iterdir()] == left
 
 

@@ -1,6 +1,8 @@
 """Tables: numbers, order, marks, and what is pending."""
 
 import json
+import os
+import time
 from types import SimpleNamespace
 
 import pandas as pd
@@ -77,6 +79,17 @@ def test_a_run_of_other_settings_is_pending_and_one_of_another_machine_is_not(tm
     change("video_moco", machine=RUN["machine"] | {"precision": "bfloat16"})
     rows = table(read(tmp_path))
     assert list(rows.status) == ["finished", "pending", "pending", "finished"]
+
+
+@pytest.mark.parametrize("trained", ["again", "at this moment"])
+def test_a_run_that_is_trained_anew_is_pending_until_it_is_scored(tmp_path, trained):
+    made_up(tmp_path)
+    environment = tmp_path / "charades/moco/seed1/environment.json"
+    if trained == "again":
+        os.utime(environment, (time.time() + 1,) * 2)
+    else:
+        environment.unlink()  # as Snakemake does
+    assert list(table(read(tmp_path)).status) == ["finished", "pending", "finished", "finished"]
 
 
 def test_nothing_finished(tmp_path):

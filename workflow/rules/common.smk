@@ -16,6 +16,7 @@ os.environ.update(
     PYTHONPATH=os.pathsep.join(filter(None, [os.getcwd(), os.getenv("PYTHONPATH")])),
 )
 
+from trainer.config import build, fingerprint
 from trainer.errors import InputError
 from workflow.scripts.checks import (
     check_config,
@@ -136,7 +137,7 @@ def get_separator(wildcards):
 
 
 # --- Remote files ----------------------------------------------------------------------------------------------------
-# Snakemake does not compare params that depend on `output`: a new mirror fetches nothing anew that is there.
+# Snakemake does not compare params that depend on `output`: a new address fetches nothing anew that is there.
 
 
 def source_of(column, value):
@@ -157,12 +158,12 @@ def get_urls(wildcards, output):
     return list(source_of("file", wildcards.file).url)
 
 
-def get_bytes(wildcards, output):
+def get_bytes(wildcards):
     size = source_of("file", wildcards.file).bytes.iloc[0]
     return int(size) if size else None
 
 
-def get_sha256(wildcards, output):
+def get_sha256(wildcards):
     return source_of("file", wildcards.file).sha256.iloc[0] or None
 
 
@@ -258,6 +259,11 @@ def runs_of(dataset, method):
 
 def get_run(wildcards):
     return run_of(**wildcards)
+
+
+def get_fingerprint(wildcards):
+    """What metrics.json is marked with, and tables look for."""
+    return fingerprint(build(run_of(**wildcards)))
 
 
 def get_lists(wildcards):

@@ -44,5 +44,7 @@ rule score:
     resources:
         mem_mb=8000,
         runtime=30,
+    params:
+        settings=get_fingerprint,
     shell:
         "python -m trainer.evaluate score --config {input.config} > {log} 2>&1"

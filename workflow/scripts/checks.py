@@ -95,8 +95,8 @@ def check_trained(runs):
         if not any(Path(folder, name).is_file() for name in ("model.pth", "resume.pth")):
             continue
         path = Path(folder, "config.yaml")
-        made = yaml.safe_load(path.read_text()) if path.is_file() else {"machine": {"device": "cpu"}}
-        if made["machine"]["device"] == "cuda" and (trouble := _change_of(path, run)):
+        on_gpus = path.is_file() and "device: cuda" in path.read_text()
+        if on_gpus and (trouble := _change_of(path, run)):
             raise InputError(
                 f"{folder}: the training in it {trouble}; name another `results` folder for this experiment, or delete "
                 "that one to train anew"

@@ -10,8 +10,8 @@ HOUR = 3600
 def cost_of_steps(folder, gpus) -> pd.DataFrame:
     """A row per step and dataset, in the order in which steps first ended.
 
-    ``folder`` holds <step>.tsv or <step>/**/*.tsv; ``gpus``: the GPUs that each run had, by "dataset/method/seed0". The
-    jobs of other runs do not count.
+    ``folder`` holds <step>.tsv or <step>/**/*.tsv; ``gpus``: on how many each run was trained, by
+    "dataset/method/seed0"; jobs of other runs do not count.
     Columns: step, dataset, jobs, hours (of all jobs, as if one ran after the other), longest (h), gpu_hours, memory
     (GB, of the largest job).
     """

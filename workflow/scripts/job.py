@@ -14,8 +14,8 @@ from trainer.errors import InputError
 def job(snakemake):
     """Send stdout and stderr, those of child processes included, to the rule's log.
 
-    Whatever ends the job early, the last line of the log is "error: ..."; what is no ``InputError`` has a traceback
-    before it. SIGTERM, by which a cluster ends a job, lets the job clean up behind itself.
+    A job that fails ends its log by a line "error: ..."; what is no ``InputError`` has a traceback before it. SIGTERM,
+    by which a cluster ends a job, lets the job clean up behind itself.
     """
     with open(snakemake.log[0], "w") as log:  # noqa: PTH123
         os.dup2(log.fileno(), sys.stdout.fileno())
@@ -34,5 +34,5 @@ def job(snakemake):
 
 
 def _end(number, _):
-    print("error: ended by SIGTERM: out of its time, cancelled or preempted", file=sys.stderr, flush=True)
+    print("stopped by SIGTERM: out of its time, cancelled or preempted", file=sys.stderr, flush=True)
     sys.exit(128 + number)

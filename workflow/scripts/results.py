@@ -60,9 +60,11 @@ def read_results(dataset, methods, runs, published=None) -> Results:
 
 
 def is_finished(folder, run) -> bool:
-    """Whether ``folder`` has the metrics of this run, and not of an experiment before it with other settings."""
-    metrics = Path(folder) / "metrics.json"
-    return metrics.is_file() and json.loads(metrics.read_text()).get("settings") == fingerprint(build(run))
+    """Whether ``folder`` has the metrics of this run's last training, and not of one with other settings."""
+    metrics, trained = Path(folder) / "metrics.json", Path(folder) / "environment.json"
+    if not (metrics.is_file() and trained.is_file()) or metrics.stat().st_mtime < trained.stat().st_mtime:
+        return False
+    return json.loads(metrics.read_text()).get("settings") == fingerprint(build(run))
 
 
 def read_published(path, dataset):
