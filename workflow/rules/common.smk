@@ -18,27 +18,19 @@ os.environ.update(
 
 from trainer.config import build, fingerprint
 from trainer.errors import InputError
-from workflow.scripts.checks import (
-    check_config,
-    check_files,
-    check_methods,
-    check_published,
-    check_trained,
-    read_films,
-    read_table,
-)
+from workflow.scripts import checks
 from workflow.scripts.media import ffmpeg_version
 
-check_config(config)
-METHODS = read_table(config["methods_table"], "methods").set_index("method", drop=False)
-SOURCES = read_table(config["sources_table"], "sources")
-check_methods(config, METHODS, SOURCES)
-check_published(config)
+checks.check_config(config)
+METHODS = checks.read_table(config["methods_table"], "methods").set_index("method", drop=False)
+SOURCES = checks.read_table(config["sources_table"], "sources")
+checks.check_methods(config, METHODS, SOURCES)
+checks.check_published(config)
 if workflow.is_main_process:  # jobs parse this again, on machines that need not see every file
-    check_files(config, METHODS)
+    checks.check_files(config, METHODS)
 HAVE = config["have"]
 AVA = config["ava"]
-FILMS = read_films(AVA["films"], AVA["leave_out"])
+FILMS = checks.read_films(AVA["films"], AVA["leave_out"])
 
 
 # --- AVA's films -----------------------------------------------------------------------------------------------------
@@ -187,9 +179,9 @@ def get_local_file(wildcards):
 def own_checkpoint_of(method):
     """The user's own file, or None: a row without a source names it, that of another may lie in the user's folder."""
     row = METHODS.loc[method]
-    if not row.source:
-        return os.path.expanduser(row.checkpoint) or None
-    if not HAVE["checkpoints"]:
+    if own := checks.own_file(row):
+        return str(own)
+    if not (row.source and HAVE["checkpoints"]):
         return None
     found = sorted(Path(HAVE["checkpoints"]).rglob(row.checkpoint))  # published copies differ in folder names
     if len(found) > 1 or (row.source == "checkpoints" and not found):
@@ -301,7 +293,7 @@ def get_runtime(wildcards):
 if workflow.is_main_process:
     for dataset in config["datasets"]:
         for method in config["methods"]:
-            check_trained(runs_of(dataset, method))
+            checks.check_trained(runs_of(dataset, method))
 
 
 # --- Results ---------------------------------------------------------------------------------------------------------

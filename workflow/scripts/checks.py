@@ -80,10 +80,15 @@ def check_files(config, methods):
     if config["shared"] and not Path(config["shared"]).is_dir():
         raise InputError(f"config: shared: {config['shared']}: no such folder; make it, writable for its users")
     for row in methods.loc[config["methods"]].itertuples():
-        own = None if row.source or not row.checkpoint else Path(row.checkpoint).expanduser()
+        own = own_file(row)
         if own and not own.is_file():
             trouble = "is a folder; name the file in it" if own.is_dir() else "no such file; name yours, or its source"
             raise InputError(f"{config['methods_table']}: {row.method}: checkpoint: {own}: {trouble}")
+
+
+def own_file(row):
+    """The user's own checkpoint of a row of the methods table, which has no source, or None."""
+    return Path(row.checkpoint).expanduser() if row.checkpoint and not row.source else None
 
 
 def check_trained(runs):
