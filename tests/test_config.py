@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import yaml
 
@@ -45,3 +47,22 @@ def test_a_run_is_checked_when_it_is_read(tmp_path):
     path.write_text(yaml.safe_dump(content))
     with pytest.raises(InputError, match=f"^{path}: training: shares: 3 does not divide training: batch 4$"):
         config.load(path)
+
+
+def test_places_and_machines_decide_nothing(tmp_path):
+    run = config.load(small_run(tmp_path, "ava", checkpoint="/here/moco.pth"))
+    data = replace(run.data, train="/elsewhere/train.csv", excluded=None)
+    same = [
+        replace(run, model=replace(run.model, checkpoint="/there/moco.pth")),
+        replace(run, data=data),
+        replace(run, machine=replace(run.machine, device="cuda", ranks=4, workers=8)),
+    ]
+    other = [
+        replace(run, model=replace(run.model, checkpoint="/here/tclr.pth")),
+        replace(run, model=replace(run.model, checkpoint=None)),
+        replace(run, machine=replace(run.machine, precision="tf32")),
+        replace(run, clip=replace(run.clip, stride=4)),
+    ]
+    prints = [config.fingerprint(each) for each in (run, *same, *other)]
+    assert len(set(prints[:4])) == 1
+    assert len(set(prints[3:])) == 5
