@@ -38,7 +38,6 @@ bench: .venv/done
 	python -m benchmarks.short_side
 	python -m benchmarks.load_clips
 
-# Not if results hold what took GPU hours.
 clean:
-	! grep -rls --include=config.yaml "device: cuda" results
+	@! grep -rls --include=config.yaml "device: cuda" results || ! echo "error: these took GPU hours; delete them yourself"
 	rm -rf results data/demo

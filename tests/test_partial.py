@@ -68,5 +68,6 @@ def test_what_took_gpu_hours_is_not_overwritten_by_other_settings(tmp_path, weig
     make(tmp_path, TABLE, "--dry-run")  # the machine is another one now, and nothing else
     said = make(tmp_path, TABLE, "dropout=0.25", "--dry-run", status=1)
     assert (
-        f"{folder}: the training in it has model: dropout 0.0, config says 0.25; name another `results` folder" in said
+        f"{folder}: the training in it has model: dropout 0.0, config says 0.25; give the --configfile of that training"
+        in said
     )

@@ -1,7 +1,11 @@
 """Fine-tunes a network and scores it, with or without Snakemake."""
 
 import gc
+import warnings
 
 # PyTorch's import makes a million objects, which stay: looking through them after every 700 new ones took a tenth to a
 # fifth of each start.
 gc.set_threshold(10_000)
+
+# torchvision's matter, and said at each import.
+warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)

@@ -1,9 +1,10 @@
-"""On what something was made: code, machine and packages."""
+"""When and on what something was made: code, machine and packages."""
 
 import os
 import platform
 import re
 import subprocess
+from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -12,8 +13,9 @@ PACKAGES = ["torch", "torchvision", "fvcore", "numpy", "pandas", "opencv-python-
 
 
 def environment(device="cpu") -> dict:
-    """Facts of this process, ready for JSON; with ``device`` "cuda" those of its GPUs, too."""
+    """Facts of this process and moment, ready for JSON; with ``device`` "cuda" those of its GPUs, too."""
     facts = {
+        "time": datetime.now().astimezone().isoformat(timespec="milliseconds"),
         "code": commit(),
         "processor": processor(),
         "cores": os.cpu_count(),

@@ -4,8 +4,8 @@
     python -m trainer.evaluate score --config results/runs/ava/moco/seed0/config.yaml
 
 predict reads model.pth beside the config and writes predictions.npz.
-score reads that and summary.json, and writes metrics.json, per_class.csv and, for AVA, detections.csv.gz in the format
-of the official tools. It needs no GPU.
+score reads that and what training left, and writes metrics.json, per_class.csv and, for AVA, detections.csv.gz in the
+format of the official tools. It needs no GPU.
 """
 
 from trainer.command import on_gpus, parse

@@ -16,7 +16,7 @@ log = logging.getLogger("trainer")
 
 def score(run, folder):
     """Write metrics.json and per_class.csv of ``folder``'s predictions; for AVA detections.csv.gz, too."""
-    for name in ("predictions.npz", "summary.json"):
+    for name in ("predictions.npz", "summary.json", "environment.json"):
         if not (folder / name).is_file():
             raise InputError(f"{folder / name}: no such file; train and predict first, see python -m trainer.evaluate")
     with np.load(folder / "predictions.npz") as arrays:
@@ -27,6 +27,7 @@ def score(run, folder):
         "method": run.method,
         "seed": run.seed,
         "settings": config.fingerprint(run),
+        "trained": json.loads((folder / "environment.json").read_text())["time"],
         **metrics,
         **json.loads((folder / "summary.json").read_text()),
         "videos_tested": len(np.unique(predictions["video"])),

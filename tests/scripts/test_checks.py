@@ -31,11 +31,13 @@ def test_the_published_and_the_demos_config_are_right(published):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ("methods: moco", r"methods: 'moco' is not a list, such as \[a, b\]"),
+        ("ava: {short_side: small}", "ava: short_side: 'small' is not a whole number or null"),
         ("epochs: 3", "unknown key epochs; known: datasets, methods, "),
         ("ava: {training: {epohcs: 3}}", "ava: training: unknown key epohcs; known: batch, shares, epochs, "),
         ("have: {ava_film: /films}", "have: unknown key ava_film; known: ava_films, ava_cuts, "),
-        ("ava: {start: early}", "ava: start: 'early' is not of type 'integer'"),
-        ("ava: ", "ava: None is not of type 'object'"),
+        ("ava: {start: early}", "ava: start: 'early' is not a whole number"),
+        ("ava: ", "ava: None is not a mapping of keys"),
         ("charades: {clip: {crop: 100}}", "charades: clip: crop: 100 is not a multiple of 16"),
         ("datasets: [ava, kinetics]", "datasets: 1: 'kinetics' is not one of "),
         ("temp: [frames]", "temp: 0: 'frames' is not one of "),

@@ -106,6 +106,7 @@ def test_the_page_holds_everything(tmp_path):
     ):
         assert said in words, said
     assert "pending" not in words
+    assert "Not the published experiment: 2 settings differ" in words
     assert '<span class="best ">40.0</span>' in text
     assert '<span class=" best-self-supervised">25.0</span>' in text
 
@@ -216,18 +217,25 @@ def test_differences_name_setting_and_method():
 
 def test_facts_tell_on_what_runs_were_made(tmp_path):
     results = with_predictions(tmp_path, made_up(tmp_path / "runs"))
-    other = {"code": "commit b", "processor": "a CPU", "packages": {"torch": "2.16.0"}, "gpus": ["a GPU", "a GPU"]}
+    other = {
+        "time": "2026-11-26T09:30:00.000+00:00",
+        "code": "commit b",
+        "processor": "a CPU",
+        "packages": {"torch": "2.16.0"},
+        "gpus": ["a GPU", "a GPU"],
+    }
     Path(results.runs.folder[1], "environment.json").write_text(json.dumps(other))
     told = facts([results], tmp_path)
     assert told["Code of the runs"] == "commit a; commit b"
     assert told["Trained on"] == "a CPU, a GPU"
     assert told["PyTorch of the runs"] == "2.15.0, 2.16.0"
+    assert told["Trainings begun"] == "2026-11-25 08:00 to 2026-11-26 09:30"
 
 
 def test_facts_without_a_run(tmp_path):
     told = facts([made_up(tmp_path, without=[(method, 1) for method in METHODS])], tmp_path)
     assert told["Charades"] == "0 of 4 runs finished, 4 methods, seeds –"
-    assert "Runs made" not in told and "ffmpeg" not in told
+    assert "Trainings begun" not in told and "ffmpeg" not in told
 
 
 # In a browser ---------------------------------------------------------------------------------------------------------

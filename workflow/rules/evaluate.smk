@@ -32,6 +32,7 @@ rule score:
         config="<run>/config.yaml",
         predictions="<run>/predictions.npz",
         summary="<run>/summary.json",
+        environment="<run>/environment.json",
         lists=get_lists,
         files=get_score_files,
     output:

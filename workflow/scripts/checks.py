@@ -16,6 +16,14 @@ from trainer.errors import InputError
 from trainer.models.layouts import LAYOUTS
 from workflow.scripts.differences import compare
 
+KINDS = {
+    "array": "a list, such as [a, b]",
+    "object": "a mapping of keys",
+    "string": "text",
+    "number": "a number",
+    "integer": "a whole number",
+    "null": "null",
+}
 SCHEMAS = Path(__file__).parents[1] / "schemas"
 
 
@@ -40,7 +48,10 @@ def _told(error):
     if error.validator == "pattern":
         return f"{error.instance!r} is not {error.schema['description']}"
     if error.validator == "type" and re.fullmatch(r"[-+]?[0-9.]+[eE][-+]?[0-9]+", str(error.instance)):
-        return f"{error.instance!r} is text in YAML; give a number with an exponent a dot and a sign, as in 1.0e-3"
+        return f"{error.instance!r} is text in YAML; a number with an exponent needs a dot and a sign, as in 1.0e-3"
+    if error.validator == "type":
+        kinds = error.validator_value if isinstance(error.validator_value, list) else [error.validator_value]
+        return f"{error.instance!r} is not {' or '.join(KINDS[kind] for kind in kinds)}"
     return error.message
 
 
@@ -103,8 +114,8 @@ def check_trained(runs):
         on_gpus = path.is_file() and "device: cuda" in path.read_text()
         if on_gpus and (trouble := _change_of(path, run)):
             raise InputError(
-                f"{folder}: the training in it {trouble}; name another `results` folder for this experiment, or delete "
-                "that one to train anew"
+                f"{folder}: the training in it {trouble}; give the --configfile of that training, or name another "
+                "`results` folder for this experiment, or delete this run to train it anew"
             )
 
 
@@ -165,7 +176,10 @@ def read_table(path, schema):
     for number, row in numbered[1:]:
         where = f"{path}, line {number}"
         if len(row) != len(header):
-            raise InputError(f"{where}: {len(row)} columns instead of {len(header)}; a tab stands between two")
+            raise InputError(
+                f"{where}: {len(row)} columns instead of {len(header)}; a tab stands between two, and a line break "
+                "between two rows"
+            )
         check(dict(zip(header, row, strict=True)), schema, where)
     return pd.DataFrame([row for _, row in numbered[1:]], columns=header, dtype=str)
 

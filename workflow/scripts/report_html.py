@@ -76,9 +76,8 @@ def facts(datasets: list[Results], frames) -> dict[str, str]:
     }
     if runs:
         environments = [environment_of(run) for run in runs]
-        begin = min(Path(run.folder, "config.yaml").stat().st_mtime for run in runs)
-        end = max(Path(run.folder, "metrics.json").stat().st_mtime for run in runs)
-        told["Runs made"] = " to ".join(datetime.fromtimestamp(time).strftime(DATE) for time in (begin, end))
+        times = [datetime.fromisoformat(made["time"]) for made in environments]
+        told["Trainings begun"] = " to ".join(time.strftime(DATE) for time in (min(times), max(times)))
         devices = {device for made in environments for device in made.get("gpus") or [made["processor"]]}
         told["Trained on"] = ", ".join(sorted(devices))
         told["Code of the runs"] = "; ".join(sorted({made["code"] for made in environments}))

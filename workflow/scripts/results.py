@@ -61,10 +61,11 @@ def read_results(dataset, methods, runs, published=None) -> Results:
 
 def is_finished(folder, run) -> bool:
     """Whether ``folder`` has the metrics of this run's last training, and not of one with other settings."""
-    metrics, trained = Path(folder) / "metrics.json", Path(folder) / "environment.json"
-    if not (metrics.is_file() and trained.is_file()) or metrics.stat().st_mtime < trained.stat().st_mtime:
+    metrics, environment = Path(folder) / "metrics.json", Path(folder) / "environment.json"
+    if not (metrics.is_file() and environment.is_file()):
         return False
-    return json.loads(metrics.read_text()).get("settings") == fingerprint(build(run))
+    scored, trained = (json.loads(path.read_text()) for path in (metrics, environment))
+    return (scored.get("settings"), scored.get("trained")) == (fingerprint(build(run)), trained.get("time"))
 
 
 def read_published(path, dataset):
