@@ -1,6 +1,6 @@
 """Film preparation, the published commands against ours: the same generated film, the same cores, one run.
 
-    python -m benchmarks.prepare_films                        # films of 3 minutes, about two minutes
+    python -m benchmarks.prepare_films                        # films of 5 minutes, about three minutes
     python -m benchmarks.prepare_films --minutes 32           # as long as AVA's windows need; about 20 minutes
     python -m benchmarks.prepare_films --minutes 32 --native  # without the film of 720p; about 5 minutes
 
@@ -21,7 +21,7 @@ from workflow.scripts.media import ffmpeg_binary, ffmpeg_version
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--minutes", type=float, default=3, help="length of the film (default 3)")
+    parser.add_argument("--minutes", type=float, default=5, help="length of the film (default 5)")
     parser.add_argument("--rate", default="25", help="frames per second of the film (default 25)")
     parser.add_argument("--native", action="store_true", help="only the film of 640x360, at native size")
     parser.add_argument("--cores", type=int, default=len(os.sched_getaffinity(0)), help="default: all of this process")

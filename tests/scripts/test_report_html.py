@@ -106,7 +106,7 @@ def test_the_page_holds_everything(tmp_path):
     ):
         assert said in words, said
     assert "pending" not in words
-    assert "Not the published experiment: 2 settings differ" in words
+    assert "Not quite the published experiment: settings that differ (2)" in words
     assert '<span class="best ">40.0</span>' in text
     assert '<span class=" best-self-supervised">25.0</span>' in text
 
