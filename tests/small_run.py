@@ -47,7 +47,7 @@ def small_run(folder, dataset, checkpoint=None, machine=None, **changes):
         dataset=dataset,
         method="small",
         seed=3,
-        model=config.Model("r2plus1d_18", checkpoint, "auto", 80 if dataset == "ava" else 157, 0.5, 1e-5),
+        model=config.Model("r2plus1d_18", checkpoint, "auto", 0.5, 1e-5),
         clip=config.Clip(8, 2, 16, (18, 24), 2, 3 if dataset == "charades" else 1, "rgb", 0.45, 0.225),
         data=config.Data(
             frames=str(folder / "frames.csv"),

@@ -12,15 +12,16 @@ import yaml
 
 from trainer.errors import InputError
 
+CLASSES = {"ava": 80, "charades": 157}  # actions that a dataset labels; AVA's score looks at 60 of them
+
 
 @dataclass(frozen=True)
 class Model:
-    """The backbone, where its weights come from, and the size of the head."""
+    """The backbone, where its weights come from, and the dropout of the head."""
 
     backbone: str  # "r2plus1d_18" or "r2plus1d_18_tclr" (TCLR's own layer4)
     checkpoint: str | None  # None: random initialisation
     layout: str  # key names of the checkpoint, see models/layouts.py; "auto" finds them
-    classes: int
     dropout: float
     bn_eps: float
 

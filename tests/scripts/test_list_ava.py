@@ -115,11 +115,7 @@ def test_ground_truth_of_other_films_is_refused(project):
     [
         ("excluded", "v,0905\nv,0906,1\n", r"excluded\.csv, line 2: 3 columns, not 2"),
         ("label_map", "<html>\n", r"label_map\.pbtxt: holds no class"),
-        (
-            "label_map",
-            'name: "fly"\nid: 81\n',
-            r"label_map\.pbtxt: action 81 is not one of 1",
-        ),
+        ("label_map", 'name: "fly"\nid: 81\n', r"label_map\.pbtxt: action 81 is not one of 1"),
         ("label_map", 'name: "fly"\nid: 0\n', r"label_map\.pbtxt: action 0 is not one"),
     ],
 )

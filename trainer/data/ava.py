@@ -17,6 +17,7 @@ import pandas as pd
 import torch
 from torch.utils.data import Dataset
 
+from trainer.config import CLASSES
 from trainer.data.batch import Sample
 from trainer.data.clips import read_clip
 from trainer.data.jpeg import frame_size
@@ -25,7 +26,7 @@ from trainer.errors import InputError
 from trainer.frames import FrameArchive
 
 COLUMNS = ["video", "second", "centre", "x1", "y1", "x2", "y2", "labels"]
-ACTIONS = 80  # of the annotation; the score looks at 60 of them
+ACTIONS = CLASSES["ava"]
 VALIDATION_SECONDS = 4  # validation during training looks at every fourth second
 
 # From box files to a list ---------------------------------------------------------------------------------------------

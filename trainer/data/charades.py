@@ -12,6 +12,7 @@ import pandas as pd
 import torch
 from torch.utils.data import Dataset
 
+from trainer.config import CLASSES
 from trainer.data.batch import Sample
 from trainer.data.clips import read_clip
 from trainer.data.transforms import crops_along, float32_resizer, random_view, whole_view
@@ -19,7 +20,7 @@ from trainer.errors import InputError
 from trainer.frames import FrameArchive
 
 COLUMNS = ["video", "frames", "labels"]
-CLASSES = 157
+ACTIONS = CLASSES["charades"]
 HEADER = "original_vido_id video_id frame_id path labels"  # the spelling is the published files'
 
 # From frame lists to a list -------------------------------------------------------------------------------------------
@@ -96,8 +97,8 @@ class _RunReader:
 def _actions(labels):
     """The actions of a field such as "59,147", quotes included."""
     actions = {int(text) for text in labels.strip('"').split(",") if text}
-    if not all(0 <= action < CLASSES for action in actions):
-        raise ValueError(f"labels {labels} are not all in 0..{CLASSES - 1}")
+    if not all(0 <= action < ACTIONS for action in actions):
+        raise ValueError(f"labels {labels} are not all in 0..{ACTIONS - 1}")
     return actions
 
 
@@ -157,8 +158,8 @@ def parse_run(text):
 
 
 def label_union(runs, first, last):
-    """The actions seen anywhere in frames ``first`` to ``last``, both included: (CLASSES,) float32 of 0 and 1."""
-    target = np.zeros(CLASSES, np.float32)
+    """The actions seen anywhere in frames ``first`` to ``last``, both included: (ACTIONS,) float32 of 0 and 1."""
+    target = np.zeros(ACTIONS, np.float32)
     target[runs[(runs[:, 1] <= last) & (runs[:, 2] >= first), 0]] = 1
     return target
 
@@ -236,7 +237,7 @@ class VideoViews:
     frames: torch.Tensor  # (n, height, width, 3) RGB float32 0..255, the short side resized
     places: torch.Tensor  # (clips, T) which of the frames make each clip
     crops: list  # View of each crop
-    target: torch.Tensor  # (CLASSES,) float32, the actions of the whole video
+    target: torch.Tensor  # (ACTIONS,) float32, the actions of the whole video
     name: str
     row: int
 

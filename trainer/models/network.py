@@ -33,9 +33,9 @@ def build_model(model: config.Model, dataset: str, clip: config.Clip) -> Network
     """Build the randomly initialised network of ``dataset`` ("ava" or "charades") for clips of ``clip``'s size."""
     backbone = build_backbone(model.backbone, model.bn_eps)
     if dataset == "ava":
-        return Network(backbone, AvaHead(model.classes, model.dropout))
+        return Network(backbone, AvaHead(config.CLASSES[dataset], model.dropout))
     if dataset == "charades":
         side = ceil(clip.crop / SPACE_STRIDE)
         window = (ceil(clip.frames / TIME_STRIDE[model.backbone]), side, side)
-        return Network(backbone, CharadesHead(model.classes, model.dropout, window))
+        return Network(backbone, CharadesHead(config.CLASSES[dataset], model.dropout, window))
     raise InputError(f"unknown dataset {dataset!r}; known: ava, charades")

@@ -59,7 +59,7 @@ LISTS = f"{config['results']}/lists"
 CHARADES_TAR = HAVE["charades_tar"] or f"{config['data']}/downloads/charades/Charades_v1_rgb.tar"
 CHARADES_LISTS = HAVE["charades_lists"] or f"{config['data']}/downloads/charades"
 
-ANNOTATIONS = {
+ANNOTATION_FILES = {
     "ground_truth_train": "ava_train_v2.2.csv",
     "ground_truth": "ava_val_v2.2.csv",
     "excluded": "ava_val_excluded_timestamps_v2.2.csv",
@@ -67,6 +67,7 @@ ANNOTATIONS = {
     "boxes_train": "person_box_67091280_iou90/ava_detection_train_boxes_and_labels_include_negative_v2.2.csv",
     "boxes_val": "person_box_67091280_iou90/ava_detection_val_boxes_and_labels.csv",
 }
+ANNOTATIONS = {name: f"{ANNOTATIONS_FOLDER}/{file}" for name, file in ANNOTATION_FILES.items()}
 SCORE_FILES = ("ground_truth", "excluded", "label_map")
 
 
@@ -223,7 +224,7 @@ def run_of(dataset, method, seed):
     data = {"frames": f"{LISTS}/{dataset}_frames.csv", "train": f"{LISTS}/{dataset}_train.csv"}
     data["test"] = f"{LISTS}/{dataset}_val.csv"
     if dataset == "ava":
-        data |= {key: f"{ANNOTATIONS_FOLDER}/{ANNOTATIONS[key]}" for key in SCORE_FILES}
+        data |= {key: ANNOTATIONS[key] for key in SCORE_FILES}
     return {
         "dataset": dataset,
         "method": method,
@@ -232,7 +233,6 @@ def run_of(dataset, method, seed):
             "backbone": row.backbone,
             "checkpoint": checkpoint_of(method),
             "layout": row.layout,
-            "classes": {"ava": 80, "charades": 157}[dataset],  # of which AVA's score looks at 60
             "dropout": config["dropout"],
             "bn_eps": float(row.bn_eps),
         },
@@ -265,7 +265,7 @@ def get_lists(wildcards):
 
 def get_score_files(wildcards):
     """What AVA's score reads beside the lists."""
-    return [f"{ANNOTATIONS_FOLDER}/{ANNOTATIONS[key]}" for key in SCORE_FILES if wildcards.dataset == "ava"]
+    return [ANNOTATIONS[key] for key in SCORE_FILES if wildcards.dataset == "ava"]
 
 
 def gpus_of(dataset):

@@ -50,7 +50,7 @@ rule unpack_annotations:
     input:
         f"{config['data']}/downloads/{source_of('source', 'ava_annotations').file.iloc[0]}",
     output:
-        expand("<data>/ava/annotations/{file}", file=ANNOTATIONS.values()),
+        expand("<data>/ava/annotations/{file}", file=ANNOTATION_FILES.values()),
     log:
         "<logs>/unpack_annotations.log",
     conda:

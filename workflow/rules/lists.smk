@@ -5,12 +5,7 @@ rule list_ava:
     """Boxes and labels of every key second, for the films whose frames are there."""
     input:
         unpack(get_ava_frames),
-        ground_truth_train=f"{ANNOTATIONS_FOLDER}/{ANNOTATIONS['ground_truth_train']}",
-        ground_truth=f"{ANNOTATIONS_FOLDER}/{ANNOTATIONS['ground_truth']}",
-        boxes_train=f"{ANNOTATIONS_FOLDER}/{ANNOTATIONS['boxes_train']}",
-        boxes_val=f"{ANNOTATIONS_FOLDER}/{ANNOTATIONS['boxes_val']}",
-        excluded=f"{ANNOTATIONS_FOLDER}/{ANNOTATIONS['excluded']}",
-        label_map=f"{ANNOTATIONS_FOLDER}/{ANNOTATIONS['label_map']}",
+        **ANNOTATIONS,
     output:
         frames="<lists>/ava_frames.csv",
         train="<lists>/ava_train.csv",

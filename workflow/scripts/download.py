@@ -268,9 +268,9 @@ def _short_hash(text) -> str:
 if __name__ == "__main__":
     with job(snakemake):
         ava = snakemake.config["ava"]  # no params: another window does not make whole films outdated
-        machine = {"window": (ava["start"], ava["stop"]), "ffmpeg": snakemake.config["ffmpeg"]}
+        settings = {"window": (ava["start"], ava["stop"]), "ffmpeg": snakemake.config["ffmpeg"]}
         make_once(
-            lambda destination: download(destination=destination, **snakemake.params, **machine),
+            lambda destination: download(destination=destination, **snakemake.params, **settings),
             snakemake.input,
             snakemake.output,
             snakemake.config,
