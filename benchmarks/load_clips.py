@@ -31,13 +31,15 @@ import torchvision
 from torch.nn.functional import interpolate
 
 from trainer.config import Clip
-from trainer.data import ava, charades
-from trainer.data.transforms import random_view, whole_view
-from trainer.frames import FrameArchive, index_tar, write_index
+from trainer.data.ava_lists import NUM_ACTIONS, KeyFrames
+from trainer.data.charades_lists import Videos
+from trainer.data.frame_archive import FrameArchive, index_tar, write_index
+from trainer.data.transforms import crops_along, full_frame, random_crop
+from trainer.tasks import ava, charades
 
 MEAN, STD = 0.45, 0.225
-AVA = Clip(32, 2, 112, (256, 320), 1, 1, "rgb", MEAN, STD)
-CHARADES = Clip(32, 8, 112, (256, 340), 10, 3, "rgb", MEAN, STD)
+AVA = Clip(num_frames=32, stride=2, crop=112, short_side_range=(256, 320), test_clips=1, test_crops=1)
+CHARADES = Clip(num_frames=32, stride=8, crop=112, short_side_range=(256, 340), test_clips=10, test_crops=3)
 FRAMES = 720
 
 
@@ -115,11 +117,13 @@ def ava_training(video):
     ours = ava.AvaTrainingClips(table, video.archive, AVA, seed=0)
 
     def frames(number):
-        return ava.clip_indices(table.centres[number % len(table)], AVA.frames, AVA.stride, FRAMES)
+        return ava.clip_indices(table.centers[number % len(table)], AVA.num_frames, AVA.stride, FRAMES)
 
     def published(number):
-        view = random_view(np.random.default_rng([0, number, number % len(table)]), *video.shape, AVA.jitter, AVA.crop)
-        return published_ava(video, frames(number), view)  # the view that ours shows
+        geometry = random_crop(
+            np.random.default_rng([0, number, number % len(table)]), *video.shape, AVA.short_side_range, AVA.crop
+        )
+        return published_ava(video, frames(number), geometry)  # the crop that ours shows
 
     goal = "2.5x faster, 1.3x decoding"
     return Case(
@@ -129,11 +133,11 @@ def ava_training(video):
 
 def ava_test(video):
     table = key_frames()
-    ours = ava.AvaClips(table, video.archive, AVA, partial(whole_view, short=AVA.crop))
+    ours = ava.AvaClips(table, video.archive, AVA, partial(full_frame, short=AVA.crop))
     frames = ava_training(video).frames
 
     def published(number):
-        return published_ava(video, frames(number), whole_view(*video.shape, AVA.crop))
+        return published_ava(video, frames(number), full_frame(*video.shape, AVA.crop))
 
     return Case(f"AVA test clip, {video}", "1.2x decoding", lambda number: ours[number % len(table)], published, frames)
 
@@ -142,28 +146,28 @@ def charades_training(video):
     ours = charades.CharadesClips(videos(), video.archive, CHARADES, seed=0, whole_labels=False)
 
     def frames(number):
-        return charades.clip_indices(number % 400, CHARADES.frames, CHARADES.stride, FRAMES)
+        return charades.clip_indices(number % 400, CHARADES.num_frames, CHARADES.stride, FRAMES)
 
     def published(number):
-        view = random_view(np.random.default_rng(number), *video.shape, CHARADES.jitter, CHARADES.crop)
-        return published_charades(video, frames(number), view)
+        geometry = random_crop(np.random.default_rng(number), *video.shape, CHARADES.short_side_range, CHARADES.crop)
+        return published_charades(video, frames(number), geometry)
 
     return Case(f"Charades training clip, {video}", "8x faster", lambda number: ours[number, 0], published, frames)
 
 
 def charades_test(video):
     ours = charades.CharadesTestVideos(videos(), video.archive, CHARADES)
-    span = charades.clip_span(CHARADES.frames, CHARADES.stride)
+    span = charades.clip_span(CHARADES.num_frames, CHARADES.stride)
     starts = charades.even_starts(CHARADES.test_clips, span, FRAMES)
-    clips = [charades.clip_indices(start, CHARADES.frames, CHARADES.stride, FRAMES) for start in starts]
+    clips = [charades.clip_indices(start, CHARADES.num_frames, CHARADES.stride, FRAMES) for start in starts]
 
     def all_views(_):
         for _clips in ours[0].clips(5):
             pass
 
     def published(_):
-        whole = whole_view(*video.shape, CHARADES.crop)
-        crops = charades.crops_along(whole, CHARADES.test_crops)
+        whole = full_frame(*video.shape, CHARADES.crop)
+        crops = crops_along(whole, CHARADES.test_crops)
         for view in itertools.product(clips, crops):
             published_charades(video, *view)
 
@@ -174,14 +178,14 @@ def charades_test(video):
 
 def key_frames():
     """Eight key frames of three boxes."""
-    centres = np.linspace(60, FRAMES - 60, 8).astype(int)
+    centers = np.linspace(60, FRAMES - 60, 8).astype(int)
     boxes = np.tile([0.1, 0.2, 0.5, 0.9], (24, 1))
-    targets = np.zeros((24, ava.ACTIONS), np.uint8)
-    return ava.KeyFrames(np.full(8, "film"), centres // 30, centres, np.arange(0, 25, 3), boxes, targets)
+    targets = np.zeros((24, NUM_ACTIONS), np.uint8)
+    return KeyFrames(np.full(8, "film"), centers // 30, centers, np.arange(0, 25, 3), boxes, targets)
 
 
 def videos():
-    return charades.Videos(np.array(["film"]), np.array([FRAMES]), np.array([0, 1]), np.array([[5, 0, 300]]))
+    return Videos(np.array(["film"]), np.array([FRAMES]), np.array([0, 1]), np.array([[5, 0, 300]]))
 
 
 def read_published(video, indices):
@@ -189,12 +193,15 @@ def read_published(video, indices):
     return [cv2.imdecode(np.frombuffer(video.paths[i].read_bytes(), np.uint8), cv2.IMREAD_COLOR) for i in indices]
 
 
-def published_ava(video, indices, view):
+def published_ava(video, indices, geometry):
     """Step by step over all frames, each step keeping its whole list, as the published code does: RGB."""
     frames = read_published(video, indices)
-    frames = [cv2.resize(f, view.resized[::-1], interpolation=cv2.INTER_LINEAR).astype(np.float32) for f in frames]
-    frames = [f[view.top : view.top + view.crop[0], view.left : view.left + view.crop[1]] for f in frames]
-    if view.flip:
+    frames = [cv2.resize(f, geometry.resized[::-1], interpolation=cv2.INTER_LINEAR).astype(np.float32) for f in frames]
+    frames = [
+        f[geometry.top : geometry.top + geometry.crop[0], geometry.left : geometry.left + geometry.crop[1]]
+        for f in frames
+    ]
+    if geometry.flip:
         frames = [cv2.flip(f, 1) for f in frames]
     frames = [f.transpose(2, 0, 1) / 255.0 for f in frames]
     frames = [np.ascontiguousarray(f).astype(np.float32) for f in frames]
@@ -202,13 +209,13 @@ def published_ava(video, indices, view):
     return torch.from_numpy(np.ascontiguousarray(np.stack(frames, axis=1)[::-1]))
 
 
-def published_charades(video, indices, view):
-    """Scale and normalise whole frames, resize them as float, then crop and mirror: RGB."""
+def published_charades(video, indices, geometry):
+    """Scale and normalize whole frames, resize them as float, then crop and mirror: RGB."""
     frames = torch.from_numpy(np.stack(read_published(video, indices)))
     clip = ((frames.float() / 255 - MEAN) / STD).permute(3, 0, 1, 2)
-    clip = interpolate(clip, view.resized, mode="bilinear", align_corners=False)
-    clip = clip[:, :, view.top : view.top + view.crop[0], view.left : view.left + view.crop[1]]
-    return (clip.flip(-1) if view.flip else clip)[[2, 1, 0]]
+    clip = interpolate(clip, geometry.resized, mode="bilinear", align_corners=False)
+    clip = clip[:, :, geometry.top : geometry.top + geometry.crop[0], geometry.left : geometry.left + geometry.crop[1]]
+    return (clip.flip(-1) if geometry.flip else clip)[[2, 1, 0]]
 
 
 # Timing ---------------------------------------------------------------------------------------------------------------

@@ -14,9 +14,9 @@ import tempfile
 import time
 from pathlib import Path
 
+from workflow.lib.film import ffmpeg_binary, ffmpeg_version
 from workflow.scripts.cut_film import cut_film
 from workflow.scripts.extract_frames import extract_frames
-from workflow.scripts.media import ffmpeg_binary, ffmpeg_version
 
 
 def main():

@@ -1,7 +1,7 @@
-"""Time and peak memory of the AVA score, beside a loop over images and classes as the reference scripts have it.
+"""Time the AVA score and its peak memory, beside a loop over images and classes as the reference scripts have it.
 
-python -m benchmarks.score_ava              # invented predictions of the size of a full AVA validation
-python -m benchmarks.score_ava FOLDER       # gt.csv[.gz], det.csv[.gz], exclusions.csv, labelmap.pbtxt
+    python -m benchmarks.score_ava              # generated predictions of the size of a full AVA validation
+    python -m benchmarks.score_ava FOLDER       # gt.csv[.gz], det.csv[.gz], exclusions.csv, labelmap.pbtxt
 
 The loop does only what the protocol needs. SlowFast's helper, which the published experiment uses, was measured apart
 (2 cores of an AMD EPYC): 57 s for 496,006 detections of 53,498 images, 156 s for a full validation's 4,748,100.
@@ -12,19 +12,19 @@ import resource
 import tempfile
 import time
 from contextlib import contextmanager
-from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
 
-from trainer.metrics.ava import frame_map
-from trainer.metrics.ava_files import (
+from trainer.metrics.ava import frame_map, official_input
+from trainer.metrics.ava_csv import (
     GroundTruth,
     read_detections,
     read_exclusions,
     read_ground_truth,
     read_label_map,
     to_detections,
+    write_all_digits,
     write_detections,
 )
 
@@ -38,23 +38,26 @@ CLASSES |= dict.fromkeys([51, 52, 54, *range(56, 71), *range(72, 75), *range(76,
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", nargs="?", type=Path, help="score these files instead of invented ones")
+    parser.add_argument("folder", nargs="?", type=Path, help="score these files instead of generated ones")
     parser.add_argument("--every", type=int, default=20, help="the loop scores every Nth image only (default: 20)")
     args = parser.parse_args()
 
     with tempfile.TemporaryDirectory() as temporary:
         if args.folder is None:
-            truth, detections, classes, excluded = invent(Path(temporary))
+            truth, detections, classes, excluded = generate(Path(temporary))
         else:
             truth, detections, classes, excluded = read(args.folder)
     print(f"{len(truth):,} boxes of ground truth, {len(detections):,} detections, {len(classes)} classes")
     with timed("score, official protocol"):
         official = frame_map(truth, detections, classes, excluded, protocol="official")
+    with timed("select and write what the official script keeps"), tempfile.TemporaryDirectory() as temporary:
+        _, kept = official_input(truth, detections, classes, excluded)
+        write_all_digits(Path(temporary, "detections.csv.gz"), kept)
     with timed("score, published protocol") as ours:
         published = frame_map(truth, detections, classes, excluded)
     print(f"mAP published {published['ap'].mean():.6f}, official {official['ap'].mean():.6f}")
 
-    part, part_truth = every_nth_image(detections, args.every), every_nth_image(truth, args.every)
+    part, part_truth = (every_nth_image(boxes, args.every) for boxes in (detections, truth))
     with timed(f"loop over images and classes, every {args.every}th image") as loop:
         looped = loop_map(part_truth, part, classes, excluded)
     same = np.nanmax(np.abs(looped - frame_map(part_truth, part, classes, excluded)["ap"]))
@@ -67,7 +70,7 @@ def main():
 
 @contextmanager
 def timed(what):
-    """Print the seconds of a block, and the most memory that this process has had by then."""
+    """Print the seconds of a block, and the peak memory of the process so far."""
     result = {}
     start = time.perf_counter()
     yield result
@@ -89,8 +92,8 @@ def read(folder):
         )
 
 
-def invent(folder):
-    """Predictions of a full validation, written and read back, and ground truth to go with them."""
+def generate(folder):
+    """Return ground truth and predictions of a full validation, which are written and read back."""
     rng = np.random.default_rng(0)
     image = np.sort(rng.integers(0, VIDEOS * SECONDS, BOXES))
     video, second = (
@@ -118,13 +121,11 @@ def invent(folder):
 
 
 def every_nth_image(boxes, nth):
-    kept = boxes.second % nth == 0
-    columns = {field.name: getattr(boxes, field.name) for field in fields(boxes)}
-    return type(boxes)(**{name: column if name == "videos" else column[kept] for name, column in columns.items()})
+    return boxes.select(boxes.second % nth == 0)
 
 
 def loop_map(truth, detections, classes, excluded):
-    """The published protocol as the reference does it: one image, one class, one detection at a time."""
+    """Score by the published protocol as the reference does it: one image, one class, one detection at a time."""
     truth_images, images = rows_by_image(truth, classes, excluded), rows_by_image(detections, classes, excluded)
     results = {number: ([], []) for number in classes}
     for image, rows in images.items():

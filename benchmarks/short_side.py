@@ -2,8 +2,8 @@
 
     python -m benchmarks.short_side
 
-A film of 1280x720 is extracted at native size and at short side 320. The same views of the same frames are then read
-from both archives: training crops with short sides of 256 to 320 pixels, and test clips of 112. Differences are in grey
+A film of 1280x720 is extracted at native size and at short side 320. The same crops of the same frames are then read
+from both archives: training crops with short sides of 256 to 320 pixels, and test clips of 112. Differences are in gray
 levels of 0 to 255. The film is drawn (a zoom into the Mandelbrot set, with grain), so take them as an order of size.
 """
 
@@ -17,13 +17,13 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.prepare_films import run_ffmpeg
-from trainer.data.ava import clip_indices
 from trainer.data.clips import read_clip
-from trainer.data.transforms import whole_view
-from trainer.frames import FrameArchive
+from trainer.data.frame_archive import FrameArchive
+from trainer.data.transforms import full_frame
+from trainer.tasks.ava import clip_indices
+from workflow.lib.film import ffmpeg_version
+from workflow.lib.frames_list import frames_in_archives, write_frames_list
 from workflow.scripts.extract_frames import extract_frames
-from workflow.scripts.frames_list import frames_in_archives, write_frames_list
-from workflow.scripts.media import ffmpeg_version
 
 SECONDS, FPS = 12, 30
 SIDES = {"native": None, "320": 320}
@@ -38,8 +38,8 @@ def main():
         sizes = {name: (Path(folder) / name / "film.tar").stat().st_size for name in SIDES}
         print(f"{SECONDS} s of 1280x720, H.264; ffmpeg {ffmpeg_version()}; {clips} clips of each kind\n")
         print(f"disk: 1/{sizes['native'] / sizes['320']:.1f}")
-        for kind, view_of in {"training": training_view, "test": test_view}.items():
-            compare(kind, archives, view_of, clips)
+        for kind, crop_of in {"training": training_crop, "test": test_crop}.items():
+            compare(kind, archives, crop_of, clips)
 
 
 def extract(folder, name, side):
@@ -54,35 +54,35 @@ def extract(folder, name, side):
     return FrameArchive(folder / name / "frames.csv")
 
 
-def training_view(number):
-    """The view of a training clip, at the same place in frames of either size: their aspects differ by rounding."""
+def training_crop(number):
+    """Return the crop of a training clip, at the same place in frames of either size: aspects differ by rounding."""
     rng = np.random.default_rng(number)
     short, top, left = int(rng.integers(256, 321)), rng.random(), rng.random()
 
-    def view_of(height, width):
-        view = whole_view(height, width, short)
+    def crop_of(height, width):
+        whole = full_frame(height, width, short)
         place = {"top": int(top * (short - 112)), "left": int(left * (1.77 * short - 112))}
-        return replace(view, crop=(112, 112), **place)
+        return replace(whole, crop=(112, 112), **place)
 
-    return view_of
-
-
-def test_view(_):
-    return partial(whole_view, short=112)
+    return crop_of
 
 
-def compare(kind, archives, view_of, clips):
+def test_crop(_):
+    return partial(full_frame, short=112)
+
+
+def compare(kind, archives, crop_of, clips):
     """Print how clips of the two archives differ, and how much faster the smaller frames are read."""
     pixels, seconds = {}, {}
     for name, archive in archives.items():
         began = time.process_time()
-        centres = np.linspace(40, SECONDS * FPS - 40, clips).astype(int)
+        centers = np.linspace(40, SECONDS * FPS - 40, clips).astype(int)
         pixels[name] = [
-            read_clip(archive, "film", clip_indices(centre, 32, 2, SECONDS * FPS), view_of(number))[0]
-            for number, centre in enumerate(centres)
+            read_clip(archive, "film", clip_indices(center, 32, 2, SECONDS * FPS), crop_of(number))[0]
+            for number, center in enumerate(centers)
         ]
         seconds[name] = time.process_time() - began
-    # at another size of frames, rounding may make the long side of the view one pixel longer
+    # at another size of frames, rounding may make the long side of the clip one pixel longer
     pairs = [
         (one[:, :, : other.shape[2]].astype(float), other[:, :, : one.shape[2]].astype(float))
         for one, other in zip(*pixels.values(), strict=True)

@@ -1,186 +1,234 @@
-"""The configuration of one fine-tuning run: everything that decides its result, and the machine it runs on.
+"""The settings of one fine-tuning run: all that determines its result, and the machine it runs on.
 
 A run is repeated from its file alone: ``python -m trainer.train --config results/runs/ava/moco/seed0/config.yaml``.
+Each setting's type, bounds and sentence stand here and nowhere else; the workflow's config is made of the same classes.
 """
 
 import hashlib
-from dataclasses import asdict, dataclass, fields, is_dataclass, replace
+from dataclasses import asdict
 from pathlib import Path
-from typing import get_args, get_origin, get_type_hints
+from typing import Annotated, Literal
 
 import yaml
+from pydantic import Field, model_validator
 
-from trainer.errors import InputError
+from trainer.datasets import DATASETS
+from trainer.utils.errors import InputError
+from trainer.utils.settings import Count, Fraction, Number, PathText, Positive, Text, Whole, read, settings
 
-CLASSES = {"ava": 80, "charades": 157}  # actions that a dataset labels; AVA's score looks at 60 of them
 
-
-@dataclass(frozen=True)
+@settings
 class Model:
-    """The backbone, where its weights come from, and the dropout of the head."""
+    """The network, and where the weights of its backbone come from."""
 
-    backbone: str  # "r2plus1d_18" or "r2plus1d_18_tclr" (TCLR's own layer4)
-    checkpoint: str | None  # None: random initialisation
-    layout: str  # key names of the checkpoint, see models/layouts.py; "auto" finds them
-    dropout: float
-    bn_eps: float
+    backbone: Text
+    """architecture; a name of `trainer/models/backbones.py`"""
+    checkpoint: PathText | None
+    """path of the pre-trained weights; null: random initialization"""
+    layout: str
+    """names of the checkpoint's tensors, see `trainer/models/layouts.py`; `auto` finds them"""
+    bn_eps: Positive
+    """epsilon of BatchNorm, which no checkpoint holds"""
+    dropout: Fraction
+    """before the last layer"""
 
 
-@dataclass(frozen=True)
+@settings
 class Clip:
-    """How frames become the network's input. Sizes in pixels, frames counted in the archive's rate."""
+    """How frames become clips. Sizes in pixels; frames are counted at the archive's rate."""
 
-    frames: int  # frames per clip
-    stride: int  # every stride-th frame
-    crop: int  # side of the training crop and short side at test
-    jitter: tuple[int, int]  # training: short side 1/uniform(1/max, 1/min), rounded
-    test_clips: int  # clips per video (Charades); AVA has one, at its key second
-    test_crops: int  # crops along the long side (Charades); AVA sees the whole width
-    channels: str  # "rgb" or "bgr"
-    mean: float  # of pixels in [0, 1], the same for each channel
-    std: float
+    num_frames: Count
+    """frames of a clip; a multiple of the backbone's stride in time"""
+    stride: Count
+    """every stride-th frame is used"""
+    crop: Count
+    """px; side of a training crop, and short side at test; a multiple of the backbone's stride in space"""
+    short_side_range: tuple[Count, Count]
+    """px; the short side of a training clip is 1/uniform(1/max, 1/min), rounded; min is not below `crop`"""
+    test_clips: Count
+    """clips of a test video, evenly spaced (Charades); a key second of AVA has one"""
+    test_crops: Literal[1, 3]
+    """crops of a test clip along its long side (Charades); AVA sees the whole width"""
+
+    @model_validator(mode="after")
+    def _check(self):
+        if not self.crop <= self.short_side_range[0] <= self.short_side_range[1]:
+            raise ValueError(f"short_side_range: expected two sizes that ascend from crop {self.crop}, got "
+                             f"{list(self.short_side_range)}")
+        return self
 
 
-@dataclass(frozen=True)
+@settings
+class Normalization:
+    """How pixels in [0, 1] become the network's input: (x - mean) / std, the same for each channel."""
+
+    channel_order: Literal["rgb", "bgr"]
+    """order of the color channels"""
+    mean: Number
+    """subtracted from pixels in [0, 1]"""
+    std: Positive
+    """by which the difference is divided"""
+
+
+@settings
 class Data:
-    """The lists that `list_ava` and `list_charades` checked against the frames; the score's files (AVA only)."""
+    """Paths: the lists that `list_ava` and `list_charades` checked against the frames, and what scores read."""
 
-    frames: str  # CSV: where each video's frames are
-    train: str
-    test: str
-    ground_truth: str | None = None
-    excluded: str | None = None
-    label_map: str | None = None
+    frames: PathText
+    """CSV: where each video's frames are"""
+    train: PathText
+    """CSV: training examples"""
+    test: PathText
+    """CSV: test examples"""
+    label_map: PathText
+    """names of classes: AVA's pbtxt, or a table with the columns action and name"""
+    ground_truth: PathText | None = None
+    """AVA: boxes and actions of the test videos"""
+    excluded: PathText | None = None
+    """AVA: key seconds that are not scored"""
 
 
-@dataclass(frozen=True)
+@settings
 class Training:
-    """Optimiser and schedule. Epochs are fractional: epoch + iteration / iterations per epoch."""
+    """Optimizer and schedule. Epochs are fractional: epoch + iteration / iterations per epoch."""
 
-    batch: int  # clips per step, over all GPUs
-    shares: int  # the batch is split into so many; BatchNorm and the loss's mean see one share (published: one GPU's)
-    epochs: int
-    base_lr: float
-    steps: tuple[float, ...]  # epochs at which a factor begins
-    factors: tuple[float, ...]
-    warmup_epochs: float
-    warmup_start_lr: float
-    weight_decay: float  # not on BatchNorm
-    momentum: float  # Nesterov
-    precise_bn_batches: int  # 0: keep the running averages
-    evaluate_every: int  # epochs between validations
+    batch_size: Count
+    """clips of an optimizer step, over all GPUs"""
+    micro_batches: Count
+    """equal parts of a batch. BatchNorm and the mean of the loss see one micro-batch: what one GPU of the published
+    runs saw. They are computed one after the other, or on several GPUs"""
+    epochs: Count
+    """passes over the training clips; the last, incomplete batch is dropped"""
+    base_lr: Positive
+    """learning rate, multiplied by the factor of the last milestone"""
+    lr_milestones: Annotated[tuple[Number, ...], Field(min_length=1)]
+    """epochs at which a factor begins to hold; the first is 0"""
+    lr_factors: Annotated[tuple[Number, ...], Field(min_length=1)]
+    """a factor for each milestone"""
+    warmup_epochs: Number
+    """epochs in which the learning rate rises linearly, at most `epochs`"""
+    warmup_start_lr: Number
+    """learning rate at the begin of the warm-up"""
+    weight_decay: Number
+    """of SGD; BatchNorm's parameters have none"""
+    momentum: Fraction
+    """of SGD, Nesterov's if above 0"""
+    precise_bn_batches: Whole
+    """batches over which BatchNorm's statistics are measured before a validation; 0: running averages are kept"""
+    evaluate_every: Count
+    """epochs from one validation to the next; the last epoch is always validated"""
+    precision: Literal["float32", "tf32", "bfloat16"]
+    """of convolutions and matrix products, in training and prediction"""
+
+    @model_validator(mode="after")
+    def _check(self):
+        milestones, factors = list(self.lr_milestones), self.lr_factors
+        if self.batch_size % self.micro_batches:
+            raise ValueError(f"micro_batches: expected a divisor of batch_size {self.batch_size}, got {self.micro_batches}")
+        if milestones != sorted({0, *milestones}):
+            raise ValueError(f"lr_milestones: expected numbers that ascend from 0, got {milestones}")
+        if len(factors) != len(milestones):
+            raise ValueError(f"lr_factors: expected as many as lr_milestones, {len(milestones)}, got {len(factors)}")
+        if self.warmup_epochs > self.epochs:
+            raise ValueError(f"warmup_epochs: expected at most epochs {self.epochs}, got {self.warmup_epochs}")
+        return self
 
 
-@dataclass(frozen=True)
+@settings
+class Recipe:
+    """How a family of backbones is fine-tuned on one dataset."""
+
+    dropout: Fraction
+    """before the last layer"""
+    clip: Clip
+    training: Training
+
+
+@settings
 class Machine:
-    """Where it runs. Nothing here changes the published result, and a resumed run may have another machine."""
+    """Where a run computes. Nothing here changes the result, and a resumed run may have another machine."""
 
-    device: str  # "cuda" or "cpu"
-    ranks: int  # processes, one per GPU
-    workers: int  # data loading processes per rank
-    threads: int  # CPU threads of a rank
-    precision: str  # "float32", "tf32" or "bfloat16"
-    save_minutes: float  # between resume checkpoints inside an epoch
+    device: Literal["cuda", "cpu"]
+    """what trains and predicts"""
+    workers: Whole
+    """data loading processes of a GPU; 0: the training process loads"""
+    threads: Count
+    """CPU threads of a process"""
+    checkpoint_minutes: Positive
+    """from one resume checkpoint to the next"""
 
 
-@dataclass(frozen=True)
+@settings
+class RunMachine(Machine):
+    """The machine of one run."""
+
+    world_size: Count = 1
+    """processes, one per GPU"""
+
+
+@settings
 class Run:
     """One row of one table at one seed."""
 
-    dataset: str  # "ava" or "charades"
-    method: str
-    seed: int
+    dataset: Text
+    """a name of `trainer/datasets.py`"""
+    method: Text
+    """the row of the methods table"""
+    seed: Whole
+    """of initialization, order, crops and dropout"""
     model: Model
     clip: Clip
+    normalization: Normalization
     data: Data
     training: Training
-    machine: Machine
+    machine: RunMachine
+
+    @model_validator(mode="after")
+    def _check(self):
+        if self.dataset not in DATASETS:
+            raise ValueError(f"dataset: expected one of {', '.join(DATASETS)}, got {self.dataset!r}")
+        return self
 
 
 def load(path) -> Run:
-    """Read a run's YAML file; raise InputError for a key that is unknown, missing, of a wrong type or at odds."""
+    """Read a run's YAML file; raise InputError naming file and key if it is not one."""
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: no such file; give the config.yaml of a run")
     try:
         content = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not YAML: {error}") from error
-    return build(content, f"{path}: ")
+    return read(Run, content, str(path))
 
 
-def build(content, where="") -> Run:
-    """Make a run of a mapping, as `load` does of a file; ``where`` names its place in messages."""
-    run = _build(Run, content, where)
-    check_settings(content["clip"], content["training"], where)
-    return run
+def result_config(run: Run) -> dict:
+    """Return the settings that determine a run's result: all but the machine and the folders of files.
 
-
-def check_settings(clip: dict, training: dict, where: str):
-    """Raise InputError if the settings of a dataset do not go together; ``where`` begins the message.
-
-    Training would fail on them when all data is there, or learn something else without a word.
+    Checkpoints are known by their file name.
     """
-    batch, shares, epochs, warmup = (training[key] for key in ("batch", "shares", "epochs", "warmup_epochs"))
-    steps, factors, jitter, crop = training["steps"], training["factors"], clip["jitter"], clip["crop"]
-    for key, fits, words in (
-        ("training: shares", shares > 0 and batch % shares == 0, f"{shares} does not divide training: batch {batch}"),
-        ("training: steps", steps == sorted({0, *steps}), f"{steps} must begin with 0 and ascend"),
-        ("training: factors", len(factors) == len(steps), f"are {len(factors)}, and training: steps {len(steps)}"),
-        ("training: warmup_epochs", warmup <= epochs, f"{warmup} is more than training: epochs {epochs}"),
-        ("clip: jitter", crop <= jitter[0] <= jitter[1], f"{jitter} must ascend from clip: crop {crop} or more"),
-    ):
-        if not fits:
-            raise InputError(f"{where}{key}: {words}")
-
-
-def settings(run: Run) -> Run:
-    """What decides the result: the run without its files' places and the machine that does it, but for precision."""
-    checkpoint = run.model.checkpoint and Path(run.model.checkpoint).name
-    machine = replace(run.machine, device="", ranks=0, workers=0, threads=0, save_minutes=0)
-    return replace(run, model=replace(run.model, checkpoint=checkpoint), data=Data("", "", ""), machine=machine)
+    settings = asdict(run)
+    del settings["machine"], settings["data"]
+    settings["model"]["checkpoint"] = run.model.checkpoint and Path(run.model.checkpoint).name
+    return settings
 
 
 def fingerprint(run: Run) -> str:
-    """A short text that differs where `settings` do."""
-    return hashlib.sha256(dump(settings(run)).encode()).hexdigest()[:16]
+    """Return a short hash of ``result_config``."""
+    return hashlib.sha256(_yaml(result_config(run)).encode()).hexdigest()[:16]
 
 
 def dump(run: Run) -> str:
-    """The YAML text that `load` reads back to an equal run."""
-    return yaml.safe_dump(_plain(asdict(run)), sort_keys=False)
+    """Return the YAML text that `load` reads back to an equal run."""
+    return _yaml(asdict(run))
 
 
-def _build(kind, content, where):
-    """Build the dataclass ``kind`` from a mapping; ``where`` names the place in messages."""
-    if not isinstance(content, dict):
-        raise InputError(f"{where}must be a mapping, not {content!r}")
-    types = get_type_hints(kind)
-    required = {f.name for f in fields(kind) if f.default is not None}
-    for problem, keys in (("unknown", content.keys() - types.keys()), ("missing", required - content.keys())):
-        if keys:
-            raise InputError(f"{where}{problem} key {', '.join(sorted(map(str, keys)))}; known: {', '.join(types)}")
-    return kind(**{key: _convert(types[key], value, f"{where}{key}: ") for key, value in content.items()})
-
-
-def _convert(kind, value, where):
-    if is_dataclass(kind):
-        return _build(kind, value, where)
-    if get_origin(kind) is tuple:
-        kinds = get_args(kind)
-        if not isinstance(value, (list, tuple)) or (kinds[-1] is not ... and len(value) != len(kinds)):
-            raise InputError(f"{where}must be a list like {kind}, not {value!r}")
-        return tuple(_convert(kinds[0], item, where) for item in value)
-    kinds = get_args(kind) or (kind,)
-    if float in kinds and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
-        raise InputError(f"{where}must be {' or '.join(k.__name__ for k in kinds)}, not {value!r}")
-    return value
+def _yaml(content):
+    return yaml.safe_dump(_plain(content), sort_keys=False)
 
 
 def _plain(value):
-    """Tuples as lists, as YAML has no tuples."""
+    """Turn tuples into lists, as YAML has no tuples."""
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     return [_plain(item) for item in value] if isinstance(value, tuple) else value

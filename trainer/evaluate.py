@@ -4,12 +4,12 @@
     python -m trainer.evaluate score --config results/runs/ava/moco/seed0/config.yaml
 
 predict reads model.pth beside the config and writes predictions.npz.
-score reads that and what training left, and writes metrics.json, per_class.csv and, for AVA, detections.csv.gz in the
-format of the official tools. It needs no GPU.
+score reads that and the files of training, and writes metrics.json, per_class.csv and, for AVA, detections for the
+official tools. It needs no GPU.
 """
 
-from trainer.command import on_gpus, parse
-from trainer.errors import told_plainly
+from trainer.cli import launch, parse
+from trainer.utils.errors import exit_on_input_error
 
 
 def main():
@@ -17,11 +17,11 @@ def main():
     if action == "predict":
         from trainer.predict import predict  # PyTorch takes seconds to import, and scoring does without
 
-        on_gpus("trainer.evaluate", predict, run, folder)
+        launch("trainer.evaluate", predict, run, folder)
     else:
         from trainer.score import score
 
-        with told_plainly():
+        with exit_on_input_error():
             score(run, folder)
 
 

@@ -1,25 +1,24 @@
 """The top of a JPEG, for crops that need no row below.
 
 A baseline JPEG holds its rows of blocks from top to bottom, and says in its header how many rows of pixels they make.
-With a smaller number there the decoder stops early: exact pixels, in proportionally less time.
+With a smaller number there the decoder stops early, with exact pixels and in proportionally less time.
 """
 
 import numpy as np
 import simplejpeg
 
-from trainer.errors import InputError
-from trainer.frames import decode
+from trainer.utils.errors import InputError
+from trainer.data.frame_archive import decode
 
 # Markers of segments in a JPEG's header, after ITU-T T.81.
 BASELINE, RESTARTS, SCAN = 0xC0, 0xDD, 0xDA
 
-# What the decoder says of the data after the last row that it was to decode. It tells of the first trouble only, so
-# this one means that the rows above are sound.
+# The decoder's message about data after the last row. It reports the first problem only, so the rows above are intact.
 LEFT_OVER = "extraneous bytes before marker 0xd9"
 
 
 def frame_size(jpeg, name="a frame"):
-    """(height, width) in pixels; InputError if this is no JPEG, see `decode_top`."""
+    """Return (height, width) in pixels; raise InputError if this is no JPEG, see `decode_top`."""
     try:
         return simplejpeg.decode_jpeg_header(jpeg)[:2]
     except ValueError as error:
@@ -27,14 +26,14 @@ def frame_size(jpeg, name="a frame"):
 
 
 def decode_top(jpeg, rows, name="a frame", into=None):
-    """Decode at least the first ``rows`` rows of pixels: (height, width, 3) uint8 RGB, as `trainer.frames.decode`.
+    """Decode at least the first ``rows`` rows of pixels: (height, width, 3) uint8 RGB, as `trainer.data.frame_archive.decode`.
 
     JPEGs that are not baseline, or have restart markers, are decoded as a whole. ``name`` is for the message of the
     InputError that a damaged JPEG raises; damage below the rows decoded goes unnoticed. ``into`` is an array of the
     frame's size to decode into, see `frame_memory`.
     """
     height, width = frame_size(jpeg, name)
-    rows += 2  # the last row's colours are blended with those of the row below
+    rows += 2  # the last row's colors are blended with those of the row below
     place = _place_of_height(jpeg)
     if rows >= height or place is None:
         return decode(jpeg, name, into)
@@ -48,10 +47,10 @@ def decode_top(jpeg, rows, name="a frame", into=None):
 
 
 def frame_memory(height, width):
-    """An uninitialised (height, width, 3) uint8 array to decode into, for pixels that are read at once.
+    """Return an uninitialized (height, width, 3) uint8 array to decode into, for pixels that are read at once.
 
     libjpeg-turbo writes rows that begin at multiples of 32 bytes past the cache, from where reading them again takes
-    longer than resizing. Rows of usual widths do all or none of them.
+    longer than resizing. In frames of usual widths either all rows begin so, or none.
     """
     size = height * width * 3
     memory = np.empty(size + 32, np.uint8)
@@ -60,7 +59,7 @@ def frame_memory(height, width):
 
 
 def _place_of_height(jpeg):
-    """Where in the bytes the height is; None if the JPEG cannot be left early."""
+    """Return the place of the height in the bytes; None if decoding cannot stop early."""
     place, segment = None, 2
     while (marker := jpeg[segment + 1]) != SCAN:
         if jpeg[segment] != 0xFF or marker == 0xFF:  # padding, which is legal and rare

@@ -15,7 +15,7 @@ cv2.setNumThreads(0)
 
 
 @dataclass(frozen=True)
-class View:
+class ResizeCrop:
     """A frame of ``source`` pixels, resized to ``resized``, cut at (top, left) to ``crop``, then perhaps mirrored.
 
     Sizes are (height, width); ``top`` and ``left`` count pixels of the resized frame.
@@ -30,12 +30,12 @@ class View:
 
     @property
     def rows(self):
-        """How many of the frame's rows, from the top, it takes to make the crop: blending looks one or two further."""
+        """The number of frame rows, from the top, that the crop needs: interpolation reads one or two below it."""
         return _taps_end(self.top + self.crop[0], self.resized[0], self.source[0])
 
     @property
     def columns(self):
-        """The same from the left."""
+        """The number of frame columns, from the left, that the crop needs."""
         return _taps_end(self.left + self.crop[1], self.resized[1], self.source[1])
 
 
@@ -43,83 +43,85 @@ def _taps_end(end, resized, source):
     return min(math.ceil(end * source / resized) + 2, source)
 
 
-def whole_view(height, width, short):
-    """The whole frame with its short side resized to ``short`` pixels.
+def full_frame(height, width, short):
+    """Return the whole frame with its short side resized to ``short`` pixels.
 
     The long side is rounded down, in the order of operations of the published code: 168 x 366 becomes 112 x 243 there,
-    not 112 x 244.
+    not 112 x 244. A frame whose short side has the size already is not resized there either.
     """
-    if width < height:
+    if min(height, width) == short:
+        resized = (height, width)
+    elif width < height:
         resized = (math.floor(height / width * short), short)
     else:
         resized = (short, math.floor(width / height * short))
-    return View((height, width), resized, resized)
+    return ResizeCrop((height, width), resized, resized)
 
 
-def random_view(rng, height, width, jitter, crop):
-    """The training view: short side 1/uniform(1/max, 1/min), random square crop, mirrored with probability 1/2.
+def random_crop(rng, height, width, short_side_range, crop):
+    """Return a training crop: short side 1/uniform(1/max, 1/min), random square crop, mirrored with probability 1/2.
 
-    ``jitter`` is (min, max) of the short side and ``crop`` the side of the crop, in pixels. As in the published code,
+    ``short_side_range`` is (min, max) of the short side and ``crop`` the side of the crop, in pixels. As in the published code,
     the last possible offset is never drawn.
     """
-    low, high = jitter
-    view = whole_view(height, width, round(1 / rng.uniform(1 / high, 1 / low)))
-    top, left = (int(rng.integers(0, size - crop)) if size > crop else 0 for size in view.resized)
-    return replace(view, crop=(crop, crop), top=top, left=left, flip=bool(rng.random() < 0.5))
+    low, high = short_side_range
+    geometry = full_frame(height, width, round(1 / rng.uniform(1 / high, 1 / low)))
+    top, left = (int(rng.integers(0, size - crop)) if size > crop else 0 for size in geometry.resized)
+    return replace(geometry, crop=(crop, crop), top=top, left=left, flip=bool(rng.random() < 0.5))
 
 
-def centre_view(height, width, short):
-    """The central square of the frame with its short side resized to ``short`` pixels."""
-    return crops_along(whole_view(height, width, short), 3)[1]
+def center_crop(height, width, short):
+    """Return the central square of the frame with its short side resized to ``short`` pixels."""
+    return crops_along(full_frame(height, width, short), 3)[1]
 
 
-def crops_along(view, crops):
-    """Square crops, as wide as the short side, spread over the long side of ``view`` from its start to its end.
+def crops_along(geometry, crops):
+    """Return square crops, as wide as the short side, spread over the long side of ``geometry`` from its start to its end.
 
     Three crops start at 0, ceil((long - short) / 2) and long - short.
     """
-    short, gap = min(view.resized), max(view.resized) - min(view.resized)
+    short, gap = min(geometry.resized), max(geometry.resized) - min(geometry.resized)
     offsets = [math.ceil(gap * i / (crops - 1)) for i in range(crops)] if crops > 1 else [math.ceil(gap / 2)]
-    along_height = view.resized[0] > view.resized[1]
+    along_height = geometry.resized[0] > geometry.resized[1]
     return [
-        replace(view, crop=(short, short), top=offset if along_height else 0, left=0 if along_height else offset)
+        replace(geometry, crop=(short, short), top=offset if along_height else 0, left=0 if along_height else offset)
         for offset in offsets
     ]
 
 
-def uint8_resizer(view):
-    """Return a function from a frame, or the top of one, to the pixels of ``view``, rounded: AVA's resizing.
+def uint8_resizer(geometry):
+    """Return a function from a frame, or the top of one, to the pixels of ``geometry``, rounded: AVA's resizing.
 
-    Bilinear (half-pixel centres, no antialiasing), bit for bit what OpenCV makes of the whole frame. OpenCV resizes no
-    crops, but given the scale instead of the size it makes of a frame's top left corner exactly what it makes of it in
-    the whole frame. So what lies right of and below the crop is left out.
+    Bilinear (half-pixel centers, no antialiasing), bit for bit OpenCV's result for the whole frame. Given a scale instead
+    of a size, OpenCV resizes a frame's top left corner to the same pixels as in the whole frame. So pixels to the right
+    of the crop and below it are skipped.
     """
-    scale_y, scale_x = (size / whole for size, whole in zip(view.resized, view.source, strict=True))
-    bottom, right = view.top + view.crop[0], view.left + view.crop[1]
+    scale_y, scale_x = (size / whole for size, whole in zip(geometry.resized, geometry.source, strict=True))
+    bottom, right = geometry.top + geometry.crop[0], geometry.left + geometry.crop[1]
 
     def resize(frame):
-        if view.resized != view.source:
-            corner = frame[: view.rows, : view.columns]
+        if geometry.resized != geometry.source:
+            corner = frame[: geometry.rows, : geometry.columns]
             frame = cv2.resize(corner, None, fx=scale_x, fy=scale_y, interpolation=cv2.INTER_LINEAR)
-        pixels = frame[view.top : bottom, view.left : right]
-        return cv2.flip(pixels, 1) if view.flip else pixels
+        pixels = frame[geometry.top : bottom, geometry.left : right]
+        return cv2.flip(pixels, 1) if geometry.flip else pixels
 
     return resize
 
 
-def float32_resizer(view):
-    """Return a function from a frame, or the top of one, to the pixels of ``view``, not rounded: Charades' resizing.
+def float32_resizer(geometry):
+    """Return a function from a frame, or the top of one, to the pixels of ``geometry``, not rounded: Charades' resizing.
 
-    Bilinear (half-pixel centres, no antialiasing), computed at the crop's pixels alone. The published code normalises
+    Bilinear (half-pixel centers, no antialiasing), computed at the crop's pixels alone. The published code normalizes
     first, which changes nothing, as the weights of a pixel sum to 1.
     """
-    y, x = (_positions(view, axis) for axis in (0, 1))
-    if view.flip:
+    y, x = (_positions(geometry, axis) for axis in (0, 1))
+    if geometry.flip:
         x = x[::-1]
     top, left = int(y.min()), int(x.min())
-    rows, columns = slice(top, view.rows), slice(left, view.columns)
+    rows, columns = slice(top, geometry.rows), slice(left, geometry.columns)
     map_y, map_x = (np.ascontiguousarray(p) for p in np.broadcast_arrays((y - top)[:, None], x - left))
-    scratch = np.empty((view.rows - top, view.columns - left, 3), np.float32)
+    scratch = np.empty((geometry.rows - top, geometry.columns - left, 3), np.float32)
 
     def resize(frame):
         np.copyto(scratch, frame[rows, columns])
@@ -128,26 +130,26 @@ def float32_resizer(view):
     return resize
 
 
-def _positions(view, axis):
+def _positions(geometry, axis):
     """Where in the frame the crop's rows (axis 0) or columns (1) lie, in float32 as PyTorch computes it."""
-    start = (view.top, view.left)[axis]
-    scale = np.float32(view.source[axis]) / np.float32(view.resized[axis])
-    centres = np.arange(start, start + view.crop[axis], dtype=np.float32) + np.float32(0.5)
-    return np.maximum(centres * scale - np.float32(0.5), 0)
+    start = (geometry.top, geometry.left)[axis]
+    scale = np.float32(geometry.source[axis]) / np.float32(geometry.resized[axis])
+    centers = np.arange(start, start + geometry.crop[axis], dtype=np.float32) + np.float32(0.5)
+    return np.maximum(centers * scale - np.float32(0.5), 0)
 
 
-def boxes_in_view(boxes, view):
-    """Boxes given as fractions of the frame, in pixels of ``view`` and clipped to it: (n, 4) float64.
+def boxes_in_crop(boxes, geometry):
+    """Boxes given as fractions of the frame, in pixels of ``geometry`` and clipped to it: (n, 4) float64.
 
     Both axes are scaled by the ratio of the long sides, as published.
     """
-    height, width = view.source
+    height, width = geometry.source
     boxes = _clipped(boxes * (width, height, width, height), height, width)
-    boxes *= view.resized[0] / height if width < height else view.resized[1] / width
-    boxes -= (view.left, view.top, view.left, view.top)
-    if view.flip:
-        boxes[:, [0, 2]] = view.crop[1] - 1 - boxes[:, [2, 0]]
-    return _clipped(boxes, *view.crop)
+    boxes *= geometry.resized[0] / height if width < height else geometry.resized[1] / width
+    boxes -= (geometry.left, geometry.top, geometry.left, geometry.top)
+    if geometry.flip:
+        boxes[:, [0, 2]] = geometry.crop[1] - 1 - boxes[:, [2, 0]]
+    return _clipped(boxes, *geometry.crop)
 
 
 def _clipped(boxes, height, width):

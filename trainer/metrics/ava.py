@@ -1,10 +1,10 @@
-"""Frame-mAP of AVA at IoU 0.5, as array code, by two protocols.
+"""Score AVA by frame mAP at IoU 0.5, by two protocols, and write files for ActivityNet's own script.
 
-"published" is how SlowFast's helper, and with it the SEVERE benchmark, scores; its numbers compare only with each
-other. "official" is ActivityNet's script (get_ava_performance.py). They share these rules: an image is a video and a
-second; a detection looks only at the box of its class and image that it overlaps most (first of equals) and matches
-at IoU >= 0.5; the first detection to match a box is a true positive, every other one a false positive; detections
-without extent do not count; AP is the area under the precision envelope at all points. They differ in these:
+"published" is how SlowFast's helper, and with it the SEVERE benchmark, scores; published numbers compare only with it.
+"official" is ActivityNet's script (get_ava_performance.py). They share these rules: an image is a video and a second; a
+detection looks only at the box of its class and image that it overlaps most (first of equals) and matches at IoU >=
+0.5; the first detection to match a box is a true positive, every other one a false positive; detections without extent
+do not count; AP is the area under the precision envelope at all points. They differ in these:
 
                                            published            official
     "first" among detections               in order of rows     by descending score
@@ -12,30 +12,87 @@ without extent do not count; AP is the area under the precision envelope at all 
     detections of an image                 all                  the 50 best, all classes together
     images that the ground truth lacks     false positives      ignored
 
+How far the two numbers lie apart depends on duplicate detections of a person: the published protocol gives a box to the
+first row, not to the best score. On the duplicates of tests/fixtures/metrics/medium_a it gives 0.33, the official one
+0.42. Both leave out the excluded seconds.
+
 Tied scores: both references sort a class's detections by an unstable argsort and reverse the result, so their order
 among ties depends on numpy and CPU. Here the sort is stable, then reversed: of equal scores, later rows rank first. It
 is what the references give wherever theirs is defined (two or three detections), and the same on every machine.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from trainer.errors import InputError
-from trainer.metrics.ava_files import Detections, GroundTruth, image_key
+from trainer.metrics import ava_csv, ava_official
+from trainer.metrics.ava_csv import Detections, GroundTruth, image_key
+from trainer.utils.errors import InputError
+from trainer.utils.files import atomic_write
 
-IMAGE_CAPACITY = 50  # detections of an image that the official script keeps
+
+def score_test(data, predictions) -> tuple[pd.DataFrame, dict[str, float]]:
+    """Return the average precision of each class, by both protocols, and the means.
+
+    ``data``: paths (trainer.config.Data); ``predictions``: arrays video, second, box, score, a row per person box.
+    """
+    compared = _compared(data, predictions)
+    table, official = frame_map(*compared), frame_map(*compared, protocol="official")
+    table["official_ap"] = official["ap"]
+    return table, {"mAP": table["ap"].mean(), "official_mAP": official["ap"].mean()}
+
+
+def score_validation(data, predictions) -> float:
+    """Return the mAP of every fourth second, by the published protocol; arguments as in ``score_test``."""
+    ground_truth, *rest = _compared(data, predictions)
+    return frame_map(ava_csv.every_fourth_second(ground_truth), *rest)["ap"].mean()
+
+
+def write_official_files(data, predictions, folder):
+    """Write the detections in AVA's format, and the two files from which ActivityNet's script gives official_mAP.
+
+    detections.csv.gz has all rows, rounded as the published experiment writes them. official/detections.csv.gz and
+    official/ground_truth.csv.gz have all digits. They hold the tested videos only, the rows that the script keeps, and
+    no excluded second, so the script needs no list of them. It reads plain text:
+
+        gunzip --keep official/*.gz
+        python get_ava_performance.py -l LABEL_MAP -g official/ground_truth.csv -d official/detections.csv
+
+    Only detections of one class with exactly the same score can make a difference, see the module's docstring.
+    """
+    ground_truth, detections, classes, excluded = _compared(data, predictions)
+    kept_truth, kept = official_input(ground_truth, detections, classes, excluded)
+    with atomic_write(Path(folder, "detections.csv.gz")) as partial:
+        ava_csv.write_detections(partial, detections)
+    with atomic_write(Path(folder, "official", "ground_truth.csv.gz")) as partial:
+        ava_csv.write_all_digits(partial, kept_truth)
+    with atomic_write(Path(folder, "official", "detections.csv.gz")) as partial:
+        ava_csv.write_all_digits(partial, kept)
+
+
+def _compared(data, predictions):
+    """Return what frame mAP compares, of the videos of the test list: the first four arguments of ``frame_map``."""
+    videos = pd.read_csv(data.test, usecols=["video"], dtype=str, keep_default_na=False)["video"].unique()
+    classes = ava_csv.read_label_map(data.label_map)
+    columns = (predictions[name] for name in ("box", "score", "video", "second"))
+    return (
+        ava_csv.of_videos(ava_csv.read_ground_truth(data.ground_truth), videos),
+        ava_csv.to_detections(*columns, classes),
+        classes,
+        ava_csv.read_exclusions(data.excluded),
+    )
 
 
 def frame_map(ground_truth: GroundTruth, detections: Detections, classes, excluded=(), protocol="published"):
-    """Average precision of each class; the mAP is ``frame_map(...)["ap"].mean()``, which skips NaN.
+    """Return the average precision of each class; the mAP is ``frame_map(...)["ap"].mean()``, which skips NaN.
 
     ``classes``: names by id (``read_label_map``); rows of other classes do not count. ``excluded``: (video, second)
     pairs to leave out of both; leave it empty for the number of an official script that has no such list.
     Returns a DataFrame, a row per class in the order of ``classes``: class_id, name, ap (NaN without ground truth, 0
     with ground truth alone), positives (boxes of the ground truth), detections, true_positives.
-    Raises InputError where a score is not finite.
+    Raises InputError if a score is not finite.
     """
     matched = match(ground_truth, detections, classes, excluded, protocol)
     found = np.bincount(matched.label, minlength=len(classes))
@@ -57,7 +114,7 @@ def frame_map(ground_truth: GroundTruth, detections: Detections, classes, exclud
 
 
 def average_precision(score, hit, positives):
-    """Area under the precision envelope of detections with ``score`` and ``hit`` (both (N,)); NaN without positives."""
+    """Return the area under the precision envelope of detections, ``score`` and ``hit`` (N,); NaN without positives."""
     if positives == 0:
         return np.nan
     rank = np.flatnonzero(hit[np.argsort(score, kind="stable")[::-1]])
@@ -89,22 +146,20 @@ def match(ground_truth: GroundTruth, detections: Detections, classes, excluded, 
     ids = pd.Index(list(classes))
     truth_key, found_key, excluded_keys = _image_keys(ground_truth, detections, excluded)
 
-    label = ids.get_indexer(detections.action).astype(np.int16)
-    rows = np.flatnonzero(label >= 0)
-    order, image, images = _by_image(found_key[rows], excluded_keys, truth_key if protocol == "official" else None)
-    rows = rows[order]
+    only_keys = truth_key if protocol == "official" else None
+    rows, image, images = _by_image(detections, ids, found_key, excluded_keys, only_keys)
     if protocol == "official":
-        best = _best_of_image(image, detections.action[rows], detections.box[rows], detections.score[rows])
+        best = ava_official.best_of_image(image, detections.action[rows], detections.box[rows], detections.score[rows])
         rows, image = rows[best], image[best]
     x1, y1, x2, y2 = detections.box[rows].T
     extended = (x1 < x2) & (y1 < y2)
     rows, image = rows[extended], image[extended]
-    label = label[rows]
+    label = ids.get_indexer(detections.action[rows]).astype(np.int16)
 
     truth_label = ids.get_indexer(ground_truth.action)
     truth_rows = np.flatnonzero((truth_label >= 0) & ~np.isin(truth_key, excluded_keys))
-    if protocol == "official":  # matters where a detection overlaps two boxes equally
-        truth_rows = truth_rows[np.argsort(-ground_truth.person[truth_rows], kind="stable")]
+    if protocol == "official":
+        truth_rows = truth_rows[ava_official.order_by_person(ground_truth.person[truth_rows])]
     truth_label = truth_label[truth_rows]
     truth_image = pd.Index(images).get_indexer(truth_key[truth_rows])
 
@@ -115,23 +170,38 @@ def match(ground_truth: GroundTruth, detections: Detections, classes, excluded, 
     return Matched(label, detections.score[rows], hit, np.bincount(truth_label, minlength=len(ids)))
 
 
-def _by_image(key, excluded_keys, only_keys):
-    """Group rows by image: their order, the image number of each in that order, and the key of each image number.
+def official_input(ground_truth: GroundTruth, detections: Detections, classes, excluded):
+    """Return ground truth and detections from which the official protocol gives the same result without ``excluded``.
 
-    Images are numbered in the order of their first row. Rows of excluded images, and of images not in ``only_keys``
-    (None: all), are left out.
+    Detections are those that the script keeps. Images are in the order of their first row, then scores ascend, as a
+    heap that is filled so keeps the order of most ties.
     """
-    image, images = pd.factorize(key)
+    truth_key, found_key, excluded_keys = _image_keys(ground_truth, detections, excluded)
+    rows, image, _ = _by_image(detections, pd.Index(list(classes)), found_key, excluded_keys, truth_key)
+    action, box, score = detections.action[rows], detections.box[rows], detections.score[rows]
+    kept = np.sort(ava_official.best_of_image(image, action, box, score))
+    kept = kept[np.lexsort((score[kept], image[kept]))]
+    return ground_truth.select(~np.isin(truth_key, excluded_keys)), detections.select(rows[kept])
+
+
+def _by_image(detections, ids, key, excluded_keys, only_keys):
+    """Return the rows to compare, grouped by image, the image number of each, and the key of each image number.
+
+    Images are numbered in the order of their first row of a class of ``ids``. Rows of other classes, of excluded
+    images, and of images not in ``only_keys`` (None: all) are left out.
+    """
+    rows = np.flatnonzero(ids.get_indexer(detections.action) >= 0)
+    image, images = pd.factorize(key[rows])
     counts = ~np.isin(images, excluded_keys)
     if only_keys is not None:
         counts &= np.isin(images, only_keys)
     order = np.argsort(image, kind="stable")
     order = order[counts[image[order]]]
-    return order, image[order], images
+    return rows[order], image[order], images
 
 
 def _image_keys(ground_truth, detections, excluded):
-    """One number per (video, second), the same in both and in the excluded pairs; -> three int64 arrays."""
+    """Return a key for each (video, second) of ground truth, detections and excluded pairs: three int64 arrays."""
     names = pd.Index(ground_truth.videos).append(pd.Index(detections.videos)).unique()
     videos, seconds = zip(*excluded, strict=True) if excluded else ((), ())
     return (
@@ -141,49 +211,8 @@ def _image_keys(ground_truth, detections, excluded):
     )
 
 
-def _best_of_image(image, action, box, score):
-    """The rows that the official script keeps of each image, by image and descending score; ``image`` is sorted."""
-    # Complex numbers sort by their real part, then by their imaginary one: lexsort's order, eight times as fast on
-    # rows that are grouped by image already. image[order] is image again.
-    order = np.argsort(image - 1j * score.astype(np.float64), kind="stable")
-    place = _rank_in_group(image)
-    keep = np.zeros(len(image), dtype=bool)
-    keep[order[place < IMAGE_CAPACITY]] = True
-
-    # Images whose last score to be kept is also the first to be dropped.
-    beyond = np.flatnonzero(place == IMAGE_CAPACITY)
-    beyond = beyond[score[order[beyond]] == score[order[beyond - 1]]]
-    threshold = np.full(image.max(initial=-1) + 1, np.nan)
-    threshold[image[beyond]] = score[order[beyond]]
-    keep[score == threshold[image]] = False
-    keep[_ties_that_a_heap_keeps(image, action, box, score, threshold)] = True
-    return order[keep[order]]
-
-
-def _ties_that_a_heap_keeps(image, action, box, score, threshold):
-    """The rows of score ``threshold[image]`` (NaN: none) that remain in the official script's heap of an image.
-
-    A row enters unless IMAGE_CAPACITY rows of no lower score came before it. Of those that entered, higher scores push
-    out the least by (action, y1, x1, y2, x2) first.
-    """
-    rows = np.flatnonzero(score >= threshold[image])
-    entered = rows[_rank_in_group(image[rows]) < IMAGE_CAPACITY]
-    entered = entered[score[entered] == threshold[image[entered]]]
-    x1, y1, x2, y2 = box[entered].T
-    entered = entered[np.lexsort((-x2, -y2, -x1, -y1, -action[entered], image[entered]))]
-    places = IMAGE_CAPACITY - np.bincount(image[score > threshold[image]], minlength=len(threshold))
-    return entered[_rank_in_group(image[entered]) < places[image[entered]]]
-
-
-def _rank_in_group(group):
-    """Position of each element within its run of equal values: 5 5 5 7 7 -> 0 1 2 0 1."""
-    position = np.arange(len(group))
-    starts = np.flatnonzero(np.diff(group, prepend=-1))
-    return position - np.repeat(starts, np.diff(starts, append=len(group)))
-
-
 def _first_hits(box, group, truth_box, truth_group):
-    """(N,) bool: is the detection the first of its group to reach IoU 0.5 with the box that it overlaps most?
+    """Return (N,) bool: is the detection the first of its group to reach IoU 0.5 with the box that it overlaps most?
 
     All pairs of a detection and a box of its group are laid out in one long array, by detection.
     """
@@ -209,9 +238,9 @@ def _first_hits(box, group, truth_box, truth_group):
 
 
 def box_iou(a, b):
-    """Intersection over union of boxes (N, 4) x1, y1, x2, y2, pair by pair, in double precision as the references.
+    """Return the intersection over union of boxes (N, 4) x1, y1, x2, y2, pair by pair, in double precision.
 
-    One of them may be a single box (1, 4), compared with all others.
+    One of them may be a single box (1, 4), compared with all others. The references use double precision, too.
     """
     (ax1, ay1, ax2, ay2), (bx1, by1, bx2, by2) = a.T.astype(np.float64), b.T.astype(np.float64)
     width = np.maximum(np.minimum(ax2, bx2) - np.maximum(ax1, bx1), 0)

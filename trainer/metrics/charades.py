@@ -1,23 +1,63 @@
-"""Charades mAP: average precision per class over whole videos, as scikit-learn's average_precision_score has it."""
+"""Score Charades by mAP: average precision per class over whole videos, as scikit-learn's average_precision_score."""
+
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from trainer.errors import InputError
+from trainer.utils.errors import InputError
+
+
+def score_test(data, predictions) -> tuple[pd.DataFrame, dict[str, float]]:
+    """Return the average precision of each class and its mean.
+
+    ``data``: paths (trainer.config.Data); ``predictions``: arrays score and target (videos, classes).
+    """
+    names = read_class_names(data.label_map, predictions["score"].shape[1])
+    table = video_map(predictions["score"], predictions["target"], names)
+    return table, {"mAP": table["ap"].mean()}
+
+
+def score_validation(data, predictions) -> float:
+    """Return the mAP; arguments as in ``score_test``."""
+    return score_test(data, predictions)[1]["mAP"]
+
+
+def read_class_names(path, num: int) -> list[str]:
+    """Read the names of classes 0 to ``num`` - 1 from a table with the columns action and name, tab-separated.
+
+    Raises InputError naming the line.
+    """
+    try:
+        header, *lines = Path(path).read_text("utf-8-sig").splitlines() or [""]
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file; give the table of {num} class names") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read ({error}); give the table of {num} class names") from error
+    if header != "action\tname":
+        raise InputError(f"{path}, line 1: expected the columns action and name, a tab between them, got {header!r}")
+    names = []
+    for number, line in enumerate(lines):
+        action, _, name = line.partition("\t")
+        if action != str(number) or not name.strip() or "\t" in name:
+            raise InputError(f"{path}, line {number + 2}: expected action {number}, a tab and its name, got {line!r}")
+        names.append(name)
+    if len(names) != num:
+        raise InputError(f"{path}: expected the names of {num} classes, got {len(names)}")
+    return names
 
 
 def video_score(views):
-    """A video's scores: the element-wise maximum over those of its views, (views, classes) -> (classes,)."""
+    """Return a video's scores: the element-wise maximum over those of its views, (views, classes) -> (classes,)."""
     return np.max(views, axis=0)
 
 
-def video_map(scores, labels):
-    """Average precision of each class; the mAP is ``video_map(...)["ap"].mean()``, which skips NaN.
+def video_map(scores, labels, names):
+    """Return the average precision of each class; the mAP is ``video_map(...)["ap"].mean()``, which skips NaN.
 
-    ``scores``: (videos, classes), any monotone scale; ``labels``: (videos, classes) of 0 and 1.
-    Returns a DataFrame, a row per class: class_id (from 0), name (of Charades' class files: c000, ...), ap (NaN without
-    a positive), positives.
-    Raises InputError where a score is not finite.
+    ``scores``: (videos, classes), any monotone scale; ``labels``: (videos, classes) of 0 and 1; ``names``: of classes.
+    Returns a DataFrame, a row per class: class_id (from 0), name, ap (NaN without a positive), positives.
+    Raises InputError if a score is not finite.
     """
     scores, labels = np.asarray(scores), np.asarray(labels, dtype=bool)
     if scores.shape != labels.shape:
@@ -29,7 +69,7 @@ def video_map(scores, labels):
     return pd.DataFrame(
         {
             "class_id": list(classes),
-            "name": [f"c{number:03d}" for number in classes],
+            "name": names,
             "ap": [average_precision(scores[:, number], labels[:, number]) for number in classes],
             "positives": labels.sum(axis=0),
         }

@@ -10,13 +10,13 @@ from trainer.models.network import Network
 
 
 def cost(model: Network, clip: config.Clip) -> dict:
-    """Parameters, and GFLOPs of the backbone for one clip of the training size (a multiply-add counts once, as usual).
+    """Return the parameters, and the backbone's GFLOPs for one clip of the training size (a multiply-add counts once).
 
     The heads, below a thousandth of it, are left out: fvcore cannot trace RoIAlign.
     """
     logging.getLogger("fvcore").setLevel(logging.ERROR)  # it warns of every operation that costs nothing
     parameter = next(model.parameters())
-    pixels = torch.zeros(1, 3, clip.frames, clip.crop, clip.crop, device=parameter.device)
+    pixels = torch.zeros(1, 3, clip.num_frames, clip.crop, clip.crop, device=parameter.device)
     training = model.training
     flops = FlopCountAnalysis(model.backbone.eval(), pixels).total()
     model.train(training)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-# How authors name the tensors of torchvision's r2plus1d_18: the first pattern that matches a name renames it.
+# How authors name the tensors of torchvision's video ResNets: the first pattern that matches a name renames it.
 SCHEMES = {
     "torchvision": (),
     # nn.Sequential(*network.children())
@@ -52,3 +52,10 @@ LAYOUTS = {
     "supervised": Layout("", "", "torchvision"),
     "tubelet_contrast": Layout("state_dict", "backbone.", "pyvrl"),
 }
+
+
+def as_published(place: Layout) -> str:
+    """Return ", as NAME" if published checkpoints keep the backbone at that place, else nothing."""
+    bare = Layout(place.entry, place.prefix.removeprefix("module."), place.scheme)
+    names = [name for name, layout in LAYOUTS.items() if layout == bare]
+    return f", as {' and '.join(names)}" if names else ""

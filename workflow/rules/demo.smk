@@ -1,8 +1,8 @@
-# A small mirror of the upstream world, which the demo's sources point to. No other rule or config names it.
+# A small copy of the upstream files, to which the demo's sources point. No other rule or config names it.
 
 
 rule build_demo_mirror:
-    """Draw films and videos, and write them, their annotations and random checkpoints as upstream publishes them."""
+    """Draw films and videos, and write them with annotations and random checkpoints in upstream's formats."""
     output:
         films=expand(
             "data/demo/mirror/trainval/{film}",

@@ -1,12 +1,12 @@
-# Everything from elsewhere: films, annotations, Charades, checkpoints. Whole and checked, or not there.
+# Downloads of films, annotations, Charades and checkpoints: checked, then named.
 
 
 rule download_film:
-    """Fetch one AVA film from the first source that has it."""
+    """Download one AVA film from the first source that has it."""
     input:
         get_local_film,
     output:
-        unless_dropped("films", f"{config['data']}/ava/films/{{film}}"),
+        unless_deleted("films", f"{config['data']}/ava/films/{{film}}"),
     log:
         "<logs>/download_film/{film}.log",
     wildcard_constraints:
@@ -18,14 +18,12 @@ rule download_film:
         runtime=240,
     params:
         urls=get_film_urls,
-        bytes=None,
-        sha256=None,
     script:
-        "../scripts/download.py"
+        "../scripts/download_film.py"
 
 
 rule download:
-    """Fetch one file of the sources table."""
+    """Download one file of the sources table."""
     input:
         get_local_file,
     output:
@@ -39,30 +37,29 @@ rule download:
         runtime=2880,
     params:
         urls=get_urls,
-        bytes=get_bytes,
-        sha256=get_sha256,
+        checks=get_checks,
     script:
         "../scripts/download.py"
 
 
 rule unpack_annotations:
-    """Take the files that are used out of the annotation archive."""
+    """Unpack the annotation files that are used."""
     input:
-        f"{config['data']}/downloads/{source_of('source', 'ava_annotations').file.iloc[0]}",
+        EXPERIMENT.downloaded("ava_annotations"),
     output:
-        expand("<data>/ava/annotations/{file}", file=ANNOTATION_FILES.values()),
+        expand("<data>/ava/annotations/{file}", file=AVA_ANNOTATIONS.values()),
     log:
         "<logs>/unpack_annotations.log",
     conda:
         "../../envs/media.yaml"
     script:
-        "../scripts/unpack.py"
+        "../scripts/unpack_annotations.py"
 
 
 rule unpack_checkpoint:
-    """Take one published checkpoint out of their archive, whatever its folders are called."""
+    """Unpack one published checkpoint, whatever folder of the archive it is in."""
     input:
-        f"{config['data']}/downloads/{source_of('source', 'checkpoints').file.iloc[0]}",
+        EXPERIMENT.downloaded("checkpoints"),
     output:
         "<data>/checkpoints/{file}",
     log:
@@ -71,4 +68,4 @@ rule unpack_checkpoint:
     conda:
         "../../envs/media.yaml"
     script:
-        "../scripts/unpack.py"
+        "../scripts/unpack_checkpoint.py"

@@ -1,8 +1,8 @@
-# Scores of every example (GPU), then the metric (CPU): mending a metric costs no GPU.
+# Predictions (GPU), then the metric (CPU): a corrected metric needs no GPU.
 
 
 rule predict:
-    """Run the fine-tuned network over the test set, with all views."""
+    """Predict the test set, with all views, by the fine-tuned network."""
     input:
         config="<run>/config.yaml",
         model="<run>/model.pth",
@@ -23,11 +23,11 @@ rule predict:
         mem_mb=get_memory,
         runtime=240,
     shell:
-        "exec python -m trainer.evaluate predict --config {input.config} --gpus {resources.gpu} > {log} 2>&1"
+        "exec python -m trainer.evaluate predict --config {input.config:q} --gpus {resources.gpu} > {log:q} 2>&1"
 
 
 rule score:
-    """mAP and average precision per class, of predictions."""
+    """Score predictions: mAP and average precision per class."""
     input:
         config="<run>/config.yaml",
         predictions="<run>/predictions.npz",
@@ -46,6 +46,6 @@ rule score:
         mem_mb=8000,
         runtime=30,
     params:
-        settings=get_fingerprint,
+        fingerprint=get_fingerprint,
     shell:
-        "python -m trainer.evaluate score --config {input.config} > {log} 2>&1"
+        "python -m trainer.evaluate score --config {input.config:q} > {log:q} 2>&1"

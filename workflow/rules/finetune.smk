@@ -1,43 +1,42 @@
 # One GPU job per dataset, method and seed.
 
 
-rule run_config:
-    """Write down everything that decides a run; the trainer needs no more than this file."""
+rule write_run_config:
+    """Write the settings of a run; the trainer needs no other file of settings."""
     output:
         "<run>/config.yaml",
     log:
-        "<logs>/run_config/{dataset}/{method}/seed{seed}.log",
+        "<logs>/write_run_config/{dataset}/{method}/seed{seed}.log",
     localrule: True
     conda:
         "../../envs/trainer.yaml"
     params:
         run=get_run,
     script:
-        "../scripts/run_config.py"
+        "../scripts/write_run_config.py"
 
 
 rule check_checkpoint:
-    """Tell what is in a user's own checkpoint: it fits whole, or nothing is trained on it."""
+    """Check that a user's own checkpoint fits its backbone, and report its contents."""
     input:
         get_checkpoint,
     output:
         "<results>/checkpoints/{method}.txt",
     log:
         "<logs>/check_checkpoint/{method}.log",
-    priority: 1  # a wrong one is told while data is prepared
+    priority: 1  # a wrong file is reported while data is prepared
     localrule: True
     conda:
         "../../envs/trainer.yaml"
     params:
-        backbone=lookup(dpath="{method}/backbone", within=METHODS.to_dict("index")),
-        layout=lookup(dpath="{method}/layout", within=METHODS.to_dict("index")),
+        row=get_method_row,
     shell:
-        "python -m trainer.models.checkpoints {input:q} --backbone {params.backbone} --layout {params.layout}"
-        " > {output} 2> {log}"
+        "python -m trainer.models.inspect {input:q} --backbone {params.row[backbone]:q} --layout {params.row[layout]:q}"
+        " > {output:q} 2> {log:q}"
 
 
 rule finetune:
-    """Fine-tune a method's checkpoint on a dataset. A job that was stopped goes on from its last resume checkpoint."""
+    """Fine-tune a method's checkpoint on a dataset; an interrupted job resumes from its last checkpoint."""
     input:
         config="<run>/config.yaml",
         checkpoint=get_checkpoint,
@@ -62,4 +61,4 @@ rule finetune:
         mem_mb=get_memory,
         runtime=get_runtime,
     shell:
-        "exec python -m trainer.train --config {input.config} --gpus {resources.gpu} > {log} 2>&1"
+        "exec python -m trainer.train --config {input.config:q} --gpus {resources.gpu} > {log:q} 2>&1"

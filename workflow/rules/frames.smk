@@ -1,14 +1,33 @@
-# Cuts to frame archives, and indices by which one frame is one read.
+# Films to cuts, cuts to frame archives, and indices by which one frame is one read.
+
+
+rule cut_film:
+    """Cut a film to its annotated window by copying packets, without decoding."""
+    input:
+        film=get_film,
+    output:
+        cut=unless_deleted("cuts", f"{EXPERIMENT.cuts_folder}/{{video}}.nut"),
+    log:
+        "<logs>/cut_film/{video}.log",
+    benchmark:
+        "<benchmarks>/cut_film/{video}.tsv"
+    conda:
+        "../../envs/media.yaml"
+    params:
+        start=config["ava"]["start"],
+        stop=config["ava"]["stop"],
+    script:
+        "../scripts/cut_film.py"
 
 
 rule extract_frames:
-    """Decode a cut at a constant rate into a tar of JPEGs and the index of their places."""
+    """Extract frames at a constant rate into a tar of JPEGs, with an index of their offsets."""
     input:
         cut=get_cut,
     output:
-        archive=f"{FRAMES_FOLDER}/{{video}}.tar",
-        index=f"{FRAMES_FOLDER}/{{video}}.npy",
-        record=f"{FRAMES_FOLDER}/{{video}}.json",
+        archive=f"{EXPERIMENT.frames_folder}/{{video}}.tar",
+        index=f"{EXPERIMENT.frames_folder}/{{video}}.npy",
+        record=f"{EXPERIMENT.frames_folder}/{{video}}.json",
     log:
         "<logs>/extract_frames/{video}.log",
     benchmark:
@@ -17,19 +36,19 @@ rule extract_frames:
         "../../envs/media.yaml"
     threads: 2
     params:
-        start=get_cut_start,
-        stop=get_cut_stop,
-        fps=AVA["fps"],
-        quality=AVA["quality"],
-        short_side=AVA["short_side"],
+        start=EXPERIMENT.cut_window[0],
+        stop=EXPERIMENT.cut_window[1],
+        fps=config["ava"]["fps"],
+        jpeg_quality=config["ava"]["jpeg_quality"],
+        short_side=config["ava"]["short_side"],
     script:
         "../scripts/extract_frames.py"
 
 
 rule index_charades:
-    """Find every frame of Charades' own tar, which is never unpacked."""
+    """Index every frame of Charades' tar, which is not unpacked."""
     input:
-        tar=CHARADES_TAR,
+        tar=EXPERIMENT.charades_tar,
     output:
         index="<data>/charades/index.npy",
         videos="<data>/charades/videos.csv",
@@ -46,9 +65,9 @@ rule index_charades:
 
 
 rule index_folder:
-    """Count the loose frames that a user already has."""
+    """Count the loose frames in a user's folder."""
     input:
-        get_folder,
+        get_frames_folder,
     output:
         videos="<lists>/{dataset}_folder.csv",
     log:
@@ -56,6 +75,6 @@ rule index_folder:
     conda:
         "../../envs/media.yaml"
     params:
-        separator=get_separator,
+        separator=get_frame_separator,
     script:
         "../scripts/index_folder.py"

@@ -1,11 +1,11 @@
-# The last stop before GPUs: lists, boxes, frames and archives are checked against each other, once.
+# Lists of training and test examples. Boxes, labels, frames and archives are checked against each other before training.
 
 
 rule list_ava:
-    """Boxes and labels of every key second, for the films whose frames are there."""
+    """List boxes and labels of every key second, and check them against the frames."""
     input:
-        unpack(get_ava_frames),
-        **ANNOTATIONS,
+        **EXPERIMENT.ava_frames,
+        **EXPERIMENT.annotations["ava"],
     output:
         frames="<lists>/ava_frames.csv",
         train="<lists>/ava_train.csv",
@@ -15,21 +15,20 @@ rule list_ava:
     conda:
         "../../envs/trainer.yaml"
     params:
-        videos=list(FILMS),
-        start=AVA["start"],
-        stop=AVA["stop"],
-        fps=AVA["fps"],
-        min_score=AVA["min_score"],
+        videos=list(EXPERIMENT.films),
+        start=config["ava"]["start"],
+        stop=config["ava"]["stop"],
+        fps=config["ava"]["fps"],
+        min_person_score=config["ava"]["min_person_score"],
     script:
         "../scripts/list_ava.py"
 
 
 rule list_charades:
-    """Labels of every video, each of whose listed frames is in the archive."""
+    """List labels of every video, and check that the archive has its frames."""
     input:
-        unpack(get_charades_frames),
-        train=f"{CHARADES_LISTS}/train.csv",
-        val=f"{CHARADES_LISTS}/val.csv",
+        **EXPERIMENT.charades_frames,
+        **EXPERIMENT.annotations["charades"],
     output:
         frames="<lists>/charades_frames.csv",
         train="<lists>/charades_train.csv",

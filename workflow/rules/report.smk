@@ -1,23 +1,22 @@
-# Figures, each as SVG, PDF and PNG, and the report that shows everything in one page. Those in partial/ show the runs that
-# are finished while others are going.
+# Tables, figures and the report page. Those in partial/ show the runs that are finished while others are running.
 
 
-rule plot_map:
-    """mAP of every method of a dataset, beside the published one."""
+rule table:
+    """Make a dataset's table: one row per method, in the published order."""
     input:
         runs=get_runs,
-        published=get_published,
+        published=config["published_table"] or [],
     output:
-        svg=report(
-            "<results>/{partial}figures/{dataset}_map.svg",
-            caption="../report/map.rst",
-            category="Figures",
-            labels={"dataset": "{dataset}", "figure": "mAP per method"},
+        csv=report(
+            "<results>/{partial}{dataset}_table.csv",
+            caption="../report/table.rst",
+            category="Tables",
+            labels={"dataset": "{dataset}"},
         ),
-        pdf="<results>/{partial}figures/{dataset}_map.pdf",
-        png="<results>/{partial}figures/{dataset}_map.png",
+        markdown="<results>/{partial}{dataset}_table.md",
+        latex="<results>/{partial}{dataset}_table.tex",
     log:
-        "<logs>/plot_map/{partial}{dataset}.log",
+        "<logs>/table/{partial}{dataset}.log",
     localrule: True
     conda:
         "../../envs/trainer.yaml"
@@ -25,25 +24,25 @@ rule plot_map:
         results=get_results,
         finished=get_finished,
     script:
-        "../scripts/plot_map.py"
+        "../scripts/table.py"
 
 
-rule plot_ranking:
-    """How our ranking of the methods agrees with the published one."""
+rule side_by_side:
+    """Make one table of all datasets."""
     input:
         runs=get_runs,
-        published=get_published,
+        published=config["published_table"] or [],
     output:
-        svg=report(
-            "<results>/{partial}figures/{dataset}_ranking.svg",
-            caption="../report/ranking.rst",
-            category="Figures",
-            labels={"dataset": "{dataset}", "figure": "Agreement with the published ranking"},
+        csv=report(
+            "<results>/{partial}side_by_side.csv",
+            caption="../report/side_by_side.rst",
+            category="Tables",
+            labels={"dataset": "all"},
         ),
-        pdf="<results>/{partial}figures/{dataset}_ranking.pdf",
-        png="<results>/{partial}figures/{dataset}_ranking.png",
+        markdown="<results>/{partial}side_by_side.md",
+        latex="<results>/{partial}side_by_side.tex",
     log:
-        "<logs>/plot_ranking/{partial}{dataset}.log",
+        "<logs>/side_by_side/{partial}all.log",
     localrule: True
     conda:
         "../../envs/trainer.yaml"
@@ -51,114 +50,44 @@ rule plot_ranking:
         results=get_results,
         finished=get_finished,
     script:
-        "../scripts/plot_ranking.py"
+        "../scripts/side_by_side.py"
 
 
-rule plot_classes:
-    """Average precision per class and method, as a heat map."""
-    input:
-        runs=get_runs,
-    output:
-        svg=report(
-            "<results>/{partial}figures/{dataset}_classes.svg",
-            caption="../report/classes.rst",
-            category="Figures",
-            labels={"dataset": "{dataset}", "figure": "Average precision per class"},
-        ),
-        pdf="<results>/{partial}figures/{dataset}_classes.pdf",
-        png="<results>/{partial}figures/{dataset}_classes.png",
-    log:
-        "<logs>/plot_classes/{partial}{dataset}.log",
-    localrule: True
-    conda:
-        "../../envs/trainer.yaml"
-    params:
-        results=get_results,
-        finished=get_finished,
-    script:
-        "../scripts/plot_classes.py"
+for figure in FIGURES:
 
-
-rule plot_gains:
-    """The classes that gain most from pre-training."""
-    input:
-        runs=get_runs,
-    output:
-        svg=report(
-            "<results>/{partial}figures/{dataset}_gains.svg",
-            caption="../report/gains.rst",
-            category="Figures",
-            labels={"dataset": "{dataset}", "figure": "Classes that gain most"},
-        ),
-        pdf="<results>/{partial}figures/{dataset}_gains.pdf",
-        png="<results>/{partial}figures/{dataset}_gains.png",
-    log:
-        "<logs>/plot_gains/{partial}{dataset}.log",
-    localrule: True
-    conda:
-        "../../envs/trainer.yaml"
-    params:
-        results=get_results,
-        finished=get_finished,
-    script:
-        "../scripts/plot_gains.py"
-
-
-rule plot_training:
-    """Training curves of every run."""
-    input:
-        runs=get_runs,
-    output:
-        svg=report(
-            "<results>/{partial}figures/{dataset}_training.svg",
-            caption="../report/training.rst",
-            category="Figures",
-            labels={"dataset": "{dataset}", "figure": "Training curves"},
-        ),
-        pdf="<results>/{partial}figures/{dataset}_training.pdf",
-        png="<results>/{partial}figures/{dataset}_training.png",
-    log:
-        "<logs>/plot_training/{partial}{dataset}.log",
-    localrule: True
-    conda:
-        "../../envs/trainer.yaml"
-    params:
-        results=get_results,
-        finished=get_finished,
-    script:
-        "../scripts/plot_training.py"
-
-
-rule plot_ava_against_charades:
-    """mAP on one dataset against mAP on the other."""
-    input:
-        runs=get_runs,
-    output:
-        svg=report(
-            "<results>/{partial}figures/ava_against_charades.svg",
-            caption="../report/ava_against_charades.rst",
-            category="Figures",
-            labels={"dataset": "both", "figure": "AVA against Charades"},
-        ),
-        pdf="<results>/{partial}figures/ava_against_charades.pdf",
-        png="<results>/{partial}figures/ava_against_charades.png",
-    log:
-        "<logs>/plot_ava_against_charades/{partial}both.log",
-    localrule: True
-    conda:
-        "../../envs/trainer.yaml"
-    params:
-        results=get_results,
-        finished=get_finished,
-    script:
-        "../scripts/plot_ava_against_charades.py"
+    rule:
+        name:
+            f"plot_{figure.name}"
+        input:
+            runs=get_runs,
+            published=config["published_table"] or [],
+        output:
+            svg=report(
+                f"<results>/{{partial}}figures/{figure.stem}.svg",
+                caption=f"../report/{figure.name}.rst",
+                category="Figures",
+                labels={"dataset": "{dataset}" if figure.per_dataset else "all", "figure": figure.title},
+            ),
+            pdf=f"<results>/{{partial}}figures/{figure.stem}.pdf",
+            png=f"<results>/{{partial}}figures/{figure.stem}.png",
+        log:
+            f"<logs>/plot_{figure.name}/{{partial}}{figure.stem}.log",
+        localrule: True
+        conda:
+            "../../envs/trainer.yaml"
+        params:
+            figure=figure.name,  # `script` is evaluated when the job runs, behind the loop
+            results=get_results,
+            finished=get_finished,
+        script:
+            "../scripts/plot_{params.figure}.py"
 
 
 rule report_html:
-    """One page to read: what was run, tables, figures, cost, what differs from the published recipe, and examples."""
+    """Make the report page: what was run, tables, figures, cost, differences from the published recipe, examples."""
     input:
         runs=get_runs,
-        published=get_published,
+        published=config["published_table"] or [],
         figures=get_figures,
         recipe="config/published.yaml",
         template="workflow/report/report.html.j2",
@@ -178,15 +107,15 @@ rule report_html:
         results=get_results,
         finished=get_finished,
         benchmarks=f"{config['results']}/benchmarks",
-        frames=FRAMES_FOLDER,
-        method_rows=METHODS.loc[config["methods"]].to_dict("index"),
+        frames=EXPERIMENT.frames_folder,
+        method_rows=EXPERIMENT.methods.to_dict("index"),
     script:
         "../scripts/report_html.py"
 
 
 rule partial:
-    """What the finished runs show while others are going: snakemake --nolock partial"""
+    """Show the results of finished runs while others are running: snakemake --nolock partial"""
     input:
-        expand("<results>/partial/{table}.md", table=table_names()),
+        expand("<results>/partial/{table}.md", table=EXPERIMENT.tables),
         "<results>/partial/report.html",
     localrule: True

@@ -1,6 +1,5 @@
-"""Index the frames in Charades_v1_rgb.tar, so that it is used where it lies and never unpacked."""
+"""Index the frames in Charades_v1_rgb.tar, which is used in place and never unpacked."""
 
-import csv
 import logging
 import re
 import time
@@ -8,11 +7,12 @@ from array import array
 
 import numpy as np
 
-from trainer.errors import InputError
-from trainer.files import whole_file
-from trainer.frames import INDEX, index_tar, write_index
-from workflow.scripts.job import job
-from workflow.scripts.shared import make_once
+from trainer.data.frame_archive import INDEX, index_tar, write_index
+from trainer.utils.errors import InputError
+from trainer.utils.files import atomic_write
+from workflow.lib.frames_list import write_videos
+from workflow.lib.rule_script import rule_script
+from workflow.lib.shared_cache import build_in_shared_cache
 
 log = logging.getLogger(__name__)
 
@@ -20,15 +20,15 @@ FRAME = re.compile(r"(?:.*/)?([^/]+)/\1-(\d+)\.jpg")
 
 
 def index_charades(tar, index, videos):
-    """Read ``tar`` once, in order; write ``index`` (.npy, see `trainer.frames`) and ``videos`` (.csv).
+    """Write ``index`` (.npy, see `trainer.data.frame_archive`) and ``videos`` (.csv) by one pass over ``tar``.
 
-    The index is sorted by video and frame number, the list has the columns video, frames, first (row of its first
-    frame). Raises InputError if the tar is truncated or a video's frames are not numbered 1, 2, 3, ...
+    The index is sorted by video and frame number. The list has the columns video, frames, first (row of the video's
+    first frame in the index). Raises InputError if the tar is truncated or the frame numbers of a video have gaps.
     """
-    began = time.monotonic()
+    started = time.monotonic()
     names, members = _read_members(tar)
     if not names:
-        raise InputError(f"{tar}: holds no frames named <video>/<video>-000001.jpg")
+        raise InputError(f"{tar}: contains no frames named <video>/<video>-000001.jpg")
     alphabetical = sorted(range(len(names)), key=names.__getitem__)
     rank = np.empty(len(names), np.uint32)
     rank[alphabetical] = np.arange(len(names))
@@ -43,23 +43,15 @@ def index_charades(tar, index, videos):
 
     rows = np.empty(len(order), INDEX)
     rows["offset"], rows["size"] = offset[order], size[order]
-    with whole_file(index) as partial:
+    with atomic_write(index) as partial:
         write_index(partial, rows)
     write_videos(videos, zip(names, frames.tolist(), first.tolist(), strict=True))
-    log.info("%s: %d frames of %d videos in %.0f s", tar, len(rows), len(names), time.monotonic() - began)
-
-
-def write_videos(path, rows):
-    """Write the list of (video, frames, first)."""
-    with whole_file(path) as partial, partial.open("w", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["video", "frames", "first"])
-        writer.writerows(rows)
+    log.info("%s: %d frames of %d videos in %.0f s", tar, len(rows), len(names), time.monotonic() - started)
 
 
 def _read_members(tar):
-    """The videos' names, and four columns with a row per frame: video, number, offset, size (24 bytes together)."""
-    numbers = {}  # video: its number, in the order of the tar
+    """Return the videos' names, and columns with a row per frame: video, number, offset, size (24 bytes a row)."""
+    numbers = {}  # position of each video, in the order of the tar
     members = array("I"), array("I"), array("Q"), array("Q")
     video, number, offset, size = members
     others = 0
@@ -75,25 +67,25 @@ def _read_members(tar):
         if len(number) % 1_000_000 == 0:
             log.info("%s: %d frames so far, at byte %d", tar, len(number), where)
     if others:
-        log.info("%s: %d members are no frames and left out", tar, others)
+        log.info("%s: skipped %d members that are not frames", tar, others)
     return list(numbers), members
 
 
 def _check_numbers(tar, names, number, frames, first):
-    """Each video's numbers, sorted, must be 1 to its number of frames: lists count on it."""
+    """Raise InputError unless each video's sorted frame numbers are 1, 2, 3, ..., as frame lists assume."""
     expected = np.arange(1, len(number) + 1) - np.repeat(first, frames)
     wrong = np.flatnonzero(number != expected)
     if len(wrong):
         video = names[np.searchsorted(first, wrong[0], side="right") - 1]
         raise InputError(
-            f"{tar}: video {video} must have frames numbered 1, 2, 3, ...; where {video}-{expected[wrong[0]]:06d}.jpg "
-            f"was expected came number {number[wrong[0]]}"
+            f"{tar}: frames of video {video} are not numbered 1, 2, 3, ...; expected {video}-"
+            f"{expected[wrong[0]]:06d}.jpg, got number {number[wrong[0]]}. Delete it to download it again"
         )
 
 
 if __name__ == "__main__":
-    with job(snakemake):
-        make_once(
+    with rule_script(snakemake):
+        build_in_shared_cache(
             lambda *outputs: index_charades(snakemake.input.tar, *outputs),
             snakemake.input,
             snakemake.output,

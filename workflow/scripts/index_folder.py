@@ -4,9 +4,9 @@ import logging
 import os
 from pathlib import Path
 
-from trainer.errors import InputError
-from workflow.scripts.index_charades import write_videos
-from workflow.scripts.job import job
+from trainer.utils.errors import InputError
+from workflow.lib.frames_list import write_videos
+from workflow.lib.rule_script import rule_script
 
 log = logging.getLogger(__name__)
 
@@ -14,22 +14,22 @@ log = logging.getLogger(__name__)
 def index_folder(folder, videos, *, separator):
     """Write ``videos`` (.csv) with the columns video, frames, first (always 0) for each folder within ``folder``.
 
-    ``separator`` stands before a frame's number: "_" for AVA, "-" for Charades. Raises InputError if a folder has gaps
-    in its numbers. Use `frame_pattern` to name a frame's file.
+    ``separator`` stands before a frame's number: "_" for AVA, "-" for Charades. Raises InputError if frame numbers are
+    missing.
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder; config names it as where the frames are")
+        raise InputError(f"{folder}: no such folder; expected the folder of the frames (config: existing)")
     names = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir())
     rows = [(name, frames, 0) for name in names if (frames := count_frames(folder, name, separator))]
     if not rows:
-        raise InputError(f"{folder}: no frames named <video>/<video>{separator}000001.jpg in it")
+        raise InputError(f"{folder}: contains no frames named <video>/<video>{separator}000001.jpg")
     write_videos(videos, rows)
     log.info("%s: %d frames of %d videos", folder, sum(frames for _, frames, _ in rows), len(rows))
 
 
 def count_frames(folder, video, separator) -> int:
-    """How many frames the video's folder has; InputError unless they are numbered 1, 2, 3, ..."""
+    """Return the number of frames in the video's folder; raise InputError unless they are numbered 1, 2, 3, ..."""
     prefix, suffix = f"{video}{separator}", ".jpg"
     with os.scandir(Path(folder) / video) as entries:
         found = {entry.name for entry in entries if entry.name.startswith(prefix) and entry.name.endswith(suffix)}
@@ -39,12 +39,6 @@ def count_frames(folder, video, separator) -> int:
     return len(found)
 
 
-def frame_pattern(folder, video, separator) -> str:
-    """The pattern that `trainer.frames.FrameArchive` takes for loose frames; a "%" in the path is doubled for it."""
-    escaped = str(Path(folder) / video / video).replace("%", "%%")
-    return f"{escaped}{separator}%06d.jpg"
-
-
 if __name__ == "__main__":
-    with job(snakemake):
+    with rule_script(snakemake):
         index_folder(snakemake.input[0], snakemake.output.videos, **snakemake.params)

@@ -1,13 +1,13 @@
-"""Make the lists of a Charades run, and check that the archive holds every frame that they name."""
+"""Write the lists of a Charades run, and check that the archive holds every frame that they name."""
 
-import csv
 import logging
 
-from trainer.data import charades
-from trainer.errors import InputError
-from trainer.files import whole_file
-from workflow.scripts.frames_list import frames_in_folder, frames_in_one_archive, write_frames_list
-from workflow.scripts.job import job
+from trainer.data import charades_lists
+from trainer.datasets import DATASETS
+from trainer.utils.errors import InputError
+from trainer.utils.files import write_csv
+from workflow.lib.frames_list import frames_in_folder, frames_in_one_archive, write_frames_list
+from workflow.lib.rule_script import rule_script
 
 log = logging.getLogger(__name__)
 
@@ -18,30 +18,27 @@ PUBLISHED = {"train": 7811, "val": 1814}
 def list_charades(available, frame_lists, output):
     """Write the lists of frames, training videos and test videos.
 
-    ``available``: rows of where frames are, see `frames_list`. ``frame_lists``: paths of the published train and val.
-    ``output``: paths of frames, train and val. Raises InputError where a list names a frame that is not there.
+    ``available``: rows of a frames list, see `workflow.lib.frames_list`. ``frame_lists``: paths of the published train
+    and val. ``output``: paths of frames, train and val. Raises InputError if a list names a frame that does not exist.
     """
     places = {row[0]: row for row in available}
     listed = {}
     for split, published in PUBLISHED.items():
         path = frame_lists[split]
-        videos = list(charades.read_frame_list(path))
+        videos = list(charades_lists.read_frame_list(path))
         check_frames(path, videos, places)
         if both := [video.video for video in videos if video.video in listed]:
-            raise InputError(f"{path}: {', '.join(both[:10])}: listed for training, too")
+            raise InputError(f"{path}: {', '.join(both[:10])}: listed for training, too; remove them from one list")
         listed |= {video.video: places[video.video] for video in videos}
         frames = sum(video.frames for video in videos)
         log.info("%s: %d videos (published: %d), %d frames", path, len(videos), published, frames)
-        with whole_file(output[split]) as partial, partial.open("w", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(charades.COLUMNS)
-            writer.writerows(video.row() for video in videos)
-    log.info("left out, as no list names them: %d videos of the archive", len(places) - len(listed))
+        write_csv(output[split], charades_lists.COLUMNS, (video.row() for video in videos))
+    log.info("skipped %d videos of the archive, which no list names", len(places) - len(listed))
     write_frames_list(output["frames"], listed.values())
 
 
 def check_frames(path, videos, places):
-    """Every frame that the list at ``path`` names must be in the archive."""
+    """Raise InputError unless the archive holds every frame that the list at ``path`` names."""
     if not videos:
         raise InputError(f"{path}: no video in it")
     short = [video for video in videos if video.video not in places or places[video.video][1] < video.frames]
@@ -50,16 +47,16 @@ def check_frames(path, videos, places):
         _, held, archive, *_ = places.get(video.video, (None, 0, next(iter(places.values()))[2]))
         raise InputError(
             f"{path}: names frame {held} of {video.video} ({video.frames} frames from 0), which {archive} does not hold"
-            + (f"; so it is with {len(short) - 1} more videos" if len(short) > 1 else "")
-            + "; fetch the archive again, or take these videos out of the list"
+            + (f", nor frames of {len(short) - 1} more videos" if len(short) > 1 else "")
+            + "; download the archive again, or remove these videos from the list"
         )
 
 
 if __name__ == "__main__":
-    with job(snakemake):
+    with rule_script(snakemake):
         source = snakemake.input
         if folder := source.get("folder"):
-            available = frames_in_folder(folder, source.videos, "-")
+            available = frames_in_folder(folder, source.videos, DATASETS["charades"].frame_separator)
         else:
             available = frames_in_one_archive(source.archive, source.index, source.videos)
         list_charades(available, source, snakemake.output)

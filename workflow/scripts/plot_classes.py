@@ -4,34 +4,35 @@ import numpy as np
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 
-from workflow.scripts import style
-from workflow.scripts.job import job
-from workflow.scripts.results import Results, class_means, read_all
+from workflow.lib.report import plot_style
+from workflow.lib.report.results import Results, class_means, read_all
+from workflow.lib.rule_script import rule_script
 
-MOST_ROWS = 40  # of a panel; more classes stand in several panels, side by side
+MAX_ROWS = 40  # of one panel; more classes are drawn in two panels side by side, which fit the page's width
+LETTER = 0.065  # inches, the mean width of a letter of a class name
 
 
 def plot_classes(results: Results) -> Figure:
-    """Classes are in the order of their mean over methods, the best first; those without a positive are left out.
+    """Draw classes in the order of their mean over methods, the best first; skip those without a positive.
 
-    Colours go by the square root, since most classes of both datasets lie far below the best ones.
+    The color scale is a square root, since most classes of both datasets lie far below the best ones.
     """
     values = class_means(results)
     figure = Figure(figsize=(6.4, 2))
     if values.empty:
-        style.nothing(figure)
+        plot_style.draw_placeholder(figure)
         return figure
     values = values[values.mean().sort_values(ascending=False, kind="stable").index]
-    panels = -(-values.shape[1] // MOST_ROWS)
+    panels = 1 if values.shape[1] <= MAX_ROWS else 2
     rows = -(-values.shape[1] // panels)
     top = values.max(axis=None)
-    letters = max(map(len, values.columns))
-    figure.set_size_inches(panels * (0.3 + 0.065 * letters + 0.24 * len(values)) + 0.9, 1.6 + 0.155 * rows)
+    names = LETTER * max(map(len, values.columns))
+    figure.set_size_inches(panels * (0.3 + names + 0.24 * len(values)) + 0.9, 1.6 + 0.155 * rows)
     all_axes = figure.subplots(1, panels, squeeze=False)[0]
     for axes, start in zip(all_axes, range(0, values.shape[1], rows), strict=True):
         part = values.iloc[:, start : start + rows]
         image = axes.pcolormesh(
-            part.T, cmap=style.SEQUENTIAL, norm=PowerNorm(0.5, 0, top), edgecolors="white", linewidth=0.4
+            part.T, cmap=plot_style.SEQUENTIAL, norm=PowerNorm(0.5, 0, top), edgecolors="white", linewidth=0.4
         )
         axes.set_ylim(rows, 0)  # the last panel may be shorter
         axes.set_yticks(np.arange(part.shape[1]) + 0.5, part.columns, fontsize=7.5)
@@ -46,5 +47,5 @@ def plot_classes(results: Results) -> Figure:
 
 
 if __name__ == "__main__":
-    with job(snakemake):
-        style.save(plot_classes(*read_all(snakemake.params.results)), snakemake.output)
+    with rule_script(snakemake):
+        plot_style.save(plot_classes(*read_all(snakemake.params.results)), snakemake.output)

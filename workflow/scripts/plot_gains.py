@@ -3,20 +3,22 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from workflow.scripts import style
-from workflow.scripts.job import job
-from workflow.scripts.results import Results, class_means, read_all
+from workflow.lib.report import plot_style
+from workflow.lib.report.results import Results, class_means, read_all
+from workflow.lib.rule_script import rule_script
 
-CLASSES = 15  # shown
+MAX_CLASSES = 15
 
 
 def gains(results: Results) -> pd.DataFrame:
-    """Average precision over that without pre-training, in points: rows methods, columns classes, the largest mean
-    gain of the self-supervised methods first. Empty as long as nothing can be compared."""
+    """Return the average precision of methods (rows) and classes (columns) minus that without pre-training, in points.
+
+    The class with the largest mean gain of the self-supervised methods is first. Empty while too few runs are finished.
+    """
     values = class_means(results)
-    baseline = [method for method in results.of("none") if method in values.index]
+    baseline = [method for method in results.pretrained("none") if method in values.index]
     others = [method for method in values.index if method not in baseline]
-    ours = [method for method in others if method in results.of("self-supervised")] or others
+    ours = [method for method in others if method in results.pretrained("self-supervised")] or others
     if not baseline or not others:
         return pd.DataFrame()
     gain = values.loc[others] - values.loc[baseline].mean()
@@ -24,25 +26,26 @@ def gains(results: Results) -> pd.DataFrame:
 
 
 def plot_gains(results: Results) -> Figure:
-    """A row per class, a dot per method, a tick at the mean of the self-supervised ones, whose best one is named."""
-    gain = gains(results).iloc[:, :CLASSES]
-    figure = Figure(figsize=(7.2, 1.4 + 0.24 * max(4, gain.shape[1])))
+    """Draw a row per class: a dot per method, a tick at the mean of the self-supervised ones, and the best one."""
+    gain = gains(results).iloc[:, :MAX_CLASSES]
+    letters = max(map(len, gain.columns), default=0)
+    figure = Figure(figsize=(max(7.2, 4.4 + 0.08 * letters), 1.4 + 0.24 * max(4, gain.shape[1])))
     if gain.empty:
-        style.nothing(figure)
+        plot_style.draw_placeholder(figure)
         return figure
     axes = figure.add_subplot()
     places = range(gain.shape[1])
     for kind in ("self-supervised", "supervised"):
-        for number, values in enumerate(gain[gain.index.isin(results.of(kind))].to_numpy()):
+        for number, values in enumerate(gain[gain.index.isin(results.pretrained(kind))].to_numpy()):
             label = None if number else kind
-            axes.scatter(values, places, s=20, alpha=0.7, lw=0, color=style.COLOURS[kind], label=label)
-    ours = gain[gain.index.isin(results.of("self-supervised"))]
+            axes.scatter(values, places, s=20, alpha=0.7, lw=0, color=plot_style.COLORS[kind], label=label)
+    ours = gain[gain.index.isin(results.pretrained("self-supervised"))]
     if len(ours):
         axes.scatter(ours.mean(), places, marker="|", s=120, color="black", label="mean of self-supervised", zorder=3)
         for place, method in enumerate(ours.idxmax()):
             axes.text(1.02, place, results.methods.label[method], transform=axes.get_yaxis_transform(), va="center")
         axes.text(1.02, -1, "best self-supervised", transform=axes.get_yaxis_transform(), va="center", weight="bold")
-    axes.axvline(0, color=style.COLOURS["none"], lw=0.8)
+    axes.axvline(0, color=plot_style.COLORS["none"], lw=0.8)
     axes.set_yticks(places, gain.columns)
     axes.tick_params(axis="y", length=0)
     axes.invert_yaxis()
@@ -54,5 +57,5 @@ def plot_gains(results: Results) -> Figure:
 
 
 if __name__ == "__main__":
-    with job(snakemake):
-        style.save(plot_gains(*read_all(snakemake.params.results)), snakemake.output)
+    with rule_script(snakemake):
+        plot_style.save(plot_gains(*read_all(snakemake.params.results)), snakemake.output)

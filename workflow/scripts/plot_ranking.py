@@ -1,18 +1,18 @@
-"""Does our ranking of the methods agree with the published one? Kendall's tau, and how sure it is."""
+"""Our ranking of the methods beside the published one, with Kendall's tau and its bootstrap interval."""
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from workflow.scripts import style
-from workflow.scripts.job import job
-from workflow.scripts.results import Results, average_precisions, mean_map, read_all
+from workflow.lib.report import plot_style
+from workflow.lib.report.results import Results, average_precisions, mean_map, read_all
+from workflow.lib.rule_script import rule_script
 
-DRAWS = 2000
+DRAWS = 2000  # of the bootstrap
 
 
 def kendall_tau(a, b) -> float:
-    """Kendall's tau-b of two rankings of the same things: 1 the same, -1 reversed; NaN where all of one are equal."""
+    """Return Kendall's tau-b of two rankings: 1 if equal, -1 if reversed, NaN if one has only ties."""
     pairs = np.triu_indices(len(a), 1)
     first, second = (np.sign(np.subtract.outer(values, values))[pairs] for values in (np.asarray(a), np.asarray(b)))
     untied = np.sqrt(np.count_nonzero(first) * np.count_nonzero(second))
@@ -20,10 +20,10 @@ def kendall_tau(a, b) -> float:
 
 
 def tau_interval(precisions: pd.DataFrame, published: pd.Series) -> tuple[float, float]:
-    """The 95 % bootstrap interval of tau: classes and, of each method, seeds are drawn anew, with replacement.
+    """Return the 95 % bootstrap interval of tau; classes, and the seeds of each method, are drawn with replacement.
 
     ``precisions``: average precision, rows (method, seed), columns classes; ``published``: mAP by method. With one seed
-    it says how far the ranking hangs on the classes alone.
+    the interval covers the choice of classes only.
     """
     rng = np.random.default_rng(0)
     runs = [precisions.loc[method].to_numpy() for method in published.index]
@@ -37,20 +37,20 @@ def tau_interval(precisions: pd.DataFrame, published: pd.Series) -> tuple[float,
 
 
 def plot_ranking(results: Results) -> Figure:
-    """Published rank on the left, ours on the right, a line for each method that has both; tau in the title."""
-    both = pd.DataFrame({"published": results.published, "mAP": mean_map(results)}).dropna()
+    """Draw published ranks on the left, ours on the right, and a line for each method that has both."""
+    both = pd.DataFrame({"published": results.published.mAP, "mAP": mean_map(results)}).dropna()
     both = both.reindex([method for method in results.methods.index if method in both.index])
     figure = Figure(figsize=(6.4, 1 + 0.3 * max(3, len(both))))
     if len(both) < 2:
-        style.nothing(figure)
+        plot_style.draw_placeholder(figure)
         return figure
     tau = kendall_tau(both.mAP, both.published)
     low, high = tau_interval(average_precisions(results), both.published)
     axes = figure.add_subplot()
     ranks = both.rank(ascending=False, method="first")
-    for method, colour in style.colours(results.methods.loc[both.index]).items():
+    for method, color in plot_style.method_colors(results.methods.loc[both.index]).items():
         heights = ranks.loc[method, ["published", "mAP"]]
-        axes.plot([0, 1], heights, color=colour, marker="o", ms=5, lw=1.4)
+        axes.plot([0, 1], heights, color=color, marker="o", ms=5, lw=1.4)
         label = results.methods.label[method]
         axes.text(-0.04, heights.iloc[0], f"{label}  {both.published[method]:.1f}", ha="right", va="center")
         axes.text(1.04, heights.iloc[1], f"{both.mAP[method]:.1f}  {label}", ha="left", va="center")
@@ -65,5 +65,5 @@ def plot_ranking(results: Results) -> Figure:
 
 
 if __name__ == "__main__":
-    with job(snakemake):
-        style.save(plot_ranking(*read_all(snakemake.params.results)), snakemake.output)
+    with rule_script(snakemake):
+        plot_style.save(plot_ranking(*read_all(snakemake.params.results)), snakemake.output)

@@ -1,0 +1,35 @@
+"""Another checkout of the project, in which a workflow runs without touching this one."""
+
+import shutil
+import subprocess
+
+import yaml
+
+from tests.helpers.paths import MIRROR, ROOT, SNAKEMAKE
+
+
+def checkout(folder, mirror=MIRROR, **settings):
+    """Copy this checkout's files into ``folder``; ``settings`` change the demo's. ``mirror``: a folder or URL."""
+    listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
+    for name in subprocess.run(listed, cwd=ROOT, capture_output=True, check=True).stdout.decode().split("\0"):
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, folder / name)
+    sources = (ROOT / "config/demo_sources.tsv").read_text().replace("data/demo/mirror", str(mirror))
+    (folder / "sources.tsv").write_text(sources)
+    (folder / "changes.yaml").write_text(yaml.safe_dump({"sources_table": "sources.tsv", **settings}))
+    return folder
+
+
+def snakemake(folder, *options, before=()):
+    """Start a workflow in a checkout."""
+    command = [*before, SNAKEMAKE, "--configfile", "config/demo.yaml", "changes.yaml", *options]
+    with (folder / "words").open("w") as words:
+        return subprocess.Popen(command, cwd=folder, stdout=words, stderr=subprocess.STDOUT)
+
+
+def finish(folder, workflow):
+    """Wait for a workflow in a checkout to succeed; return its words."""
+    status, words = workflow.wait(), (folder / "words").read_text()
+    assert status == 0, words
+    return words

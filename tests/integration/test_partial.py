@@ -1,0 +1,71 @@
+"""Tables while runs are going: they show the finished ones, and start none."""
+
+import json
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+
+from tests.helpers.made_up_results import write_run
+from tests.helpers.paths import ROOT
+from trainer import config
+
+TABLE = "partial/side_by_side.csv"
+OTHER = "recipes={r2plus1d: {charades: {dropout: 0.25}}}"  # than the demo's
+
+
+def make(results, target, *options, status=0):
+    """Let the workflow make a file of a folder of results; return what Snakemake prints."""
+    command = [sys.executable, "-m", "snakemake", "--configfile", "config/demo.yaml", "--config", f"results={results}"]
+    command += [*options, "--nolock", "--cores", "1", "--", f"{results}/{target}"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == status, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def finish_run(results, method, precisions):
+    """Write what a finished run of the demo on Charades leaves; return its folder."""
+    folder = write_run(results / "runs", "charades", method, 1, precisions)
+    make(results, folder.relative_to(results) / "config.yaml", "--force")
+    metrics = json.loads((folder / "metrics.json").read_text())
+    metrics["fingerprint"] = config.fingerprint(config.load(folder / "config.yaml"))
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+    return folder
+
+
+def partial_table(results):
+    return pd.read_csv(results / TABLE).set_index("method")
+
+
+def test_partial_tables_start_no_run_and_are_remade_when_a_run_ends(tmp_path):
+    finish_run(tmp_path, "moco", [0.5, 0.25])
+    said = make(tmp_path, TABLE)
+    assert "rule finetune" not in said and "rule score" not in said
+    table = partial_table(tmp_path)
+    assert table.loc["moco", ["charades_mAP", "charades_status"]].tolist() == [37.5, "finished"]
+    assert table.loc["tclr", "charades_status"] == "pending" and pd.isna(table.loc["tclr", "charades_mAP"])
+    assert (table.ava_status == "pending").all()
+
+    assert "Nothing to be done" in make(tmp_path, TABLE, "--dry-run")
+    finish_run(tmp_path, "tclr", [0.5, 0.5])
+    assert "rule side_by_side" in make(tmp_path, TABLE, "--dry-run")
+
+
+def test_partial_tables_do_not_count_runs_of_other_settings(tmp_path):
+    finish_run(tmp_path, "moco", [0.5, 0.25])
+    make(tmp_path, TABLE, OTHER)
+    assert (partial_table(tmp_path).charades_status == "pending").all()
+
+
+@pytest.mark.parametrize("weights", ["model.pth", "resume.pth"])
+def test_a_run_trained_on_gpus_is_not_overwritten_by_other_settings(tmp_path, weights):
+    folder = finish_run(tmp_path, "moco", [0.5, 0.25])
+    (folder / weights).touch()
+    make(tmp_path, TABLE, OTHER, "--dry-run")
+    run_config = folder / "config.yaml"
+    run_config.write_text(run_config.read_text().replace("device: cpu", "device: cuda"))
+    make(tmp_path, TABLE, "--dry-run")  # only the machine differs
+    said = make(tmp_path, TABLE, OTHER, "--dry-run", status=1)
+    message = "its training has model: dropout 0.0, config says 0.25; give the --configfile of that training"
+    assert f"{folder}: {message}" in said

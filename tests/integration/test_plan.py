@@ -1,0 +1,198 @@
+"""The jobs that Snakemake plans for a configuration, and the error of a wrong one. Nothing is run here."""
+
+import shutil
+import tomllib
+
+import pytest
+import yaml
+
+from tests.helpers.methods import own_row, write_methods
+from tests.helpers.paths import ROOT
+from tests.helpers.plan import elsewhere, jobs, plan
+
+
+def test_full_run(tmp_path):
+    output, status = plan("--cores", "8", "--resources", "gpu=4", *elsewhere(tmp_path))
+    assert status == 0, output
+    count = jobs(output)
+    for rule in ("download_film", "cut_film", "extract_frames"):
+        assert count[rule] == 299
+    for rule in ("write_run_config", "finetune", "predict", "score"):
+        assert count[rule] == 22
+    assert f"{tmp_path}/data/ava/films/-5KQ66BBWC4.mkv" in output
+    ava_runs = [block for block in output.split("\n\n") if "dataset=ava" in block and "rule finetune" in block]
+    assert len(ava_runs) == 11
+    assert all("gpu=4" in block for block in ava_runs)
+    assert "check_checkpoint" not in count  # downloaded checkpoints are as published
+
+
+def test_one_table_needs_only_its_dataset(tmp_path):
+    output, status = plan(f"{tmp_path}/results/ava_table.csv", *elsewhere(tmp_path))
+    assert status == 0, output
+    count = jobs(output)
+    assert count["finetune"] == 11
+    assert not {"index_charades", "list_charades", "report_html"} & count.keys()
+
+
+def test_an_own_method_is_one_more_row(tmp_path):
+    (tmp_path / "mine.pth").touch()
+    table = write_methods(tmp_path / "local.tsv", own_row("mine", tmp_path / "mine.pth"))
+    output, status = plan(*elsewhere(tmp_path, methods=["scratch", "mine"], local_methods_table=str(table)))
+    assert status == 0, output
+    assert jobs(output)["finetune"] == 4
+    assert jobs(output)["check_checkpoint"] == 1
+    assert str(tmp_path / "mine.pth") in output
+
+
+def test_another_ffmpeg_makes_other_archives(tmp_path):
+    own = tmp_path / "ffmpeg"
+    own.write_text("#!/bin/sh\necho ffmpeg version 6.1/own\n")
+    own.chmod(0o755)
+    output, status = plan(*elsewhere(tmp_path, ffmpeg=str(own)))
+    assert status == 0, output
+    assert f"{tmp_path}/data/ava/frames_900-1801_ffmpeg-6.1_own_30fps_q1_native/-5KQ66BBWC4.tar" in output
+
+
+def test_existing_files_are_used_in_place(tmp_path):
+    existing = {
+        "ava_frames": "frames",
+        "ava_annotations": "annotations",
+        "charades_tar": "rgb.tar",
+        "charades_lists": "lists",
+        "checkpoints": "checkpoints",
+    }
+    files = [
+        "frames/x/x_000001.jpg",
+        "rgb.tar",
+        "lists/train.csv",
+        "lists/val.csv",
+        "checkpoints/deep/selavi_kinetics.pth",
+        "checkpoints/r2plus1d_18-91a641e6.pth",
+        "annotations/ava_train_v2.2.csv",
+        "annotations/ava_val_v2.2.csv",
+        "annotations/ava_val_excluded_timestamps_v2.2.csv",
+        "annotations/ava_action_list_v2.2_for_activitynet_2019.pbtxt",
+        "annotations/person_box_67091280_iou90/ava_detection_train_boxes_and_labels_include_negative_v2.2.csv",
+        "annotations/person_box_67091280_iou90/ava_detection_val_boxes_and_labels.csv",
+    ]
+    for file in files:
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).touch()
+    existing = {key: str(tmp_path / path) for key, path in existing.items()}
+    output, status = plan(*elsewhere(tmp_path, methods=["selavi", "supervised"], existing=existing))
+    assert status == 0, output
+    assert not [rule for rule in jobs(output) if rule.startswith(("download", "unpack", "cut", "extract"))]
+    assert jobs(output)["check_checkpoint"] == 2
+
+
+@pytest.mark.parametrize(
+    ("existing", "first"),
+    [("ava_films", {"cut_film", "extract_frames"}), ("ava_cuts", {"extract_frames"})],
+)
+def test_steps_before_existing_files_do_not_run(tmp_path, existing, first):
+    for file in ("own/a.mkv", "own/-b.mp4", "loose/x/x-000001.jpg"):
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).touch()
+    ava, loose = {"films": ["a.mkv", "-b.mp4"]}, str(tmp_path / "loose")
+    settings = {"methods": ["scratch"], "ava": ava, "existing": {existing: str(tmp_path / "own")}}
+    settings["existing"]["charades_frames"] = loose
+    output, status = plan(*elsewhere(tmp_path, **settings))
+    assert status == 0, output
+    count = jobs(output)
+    assert {rule for rule in ("download_film", "cut_film", "extract_frames") if rule in count} == first
+    assert all(count[rule] == 2 for rule in first)
+    assert count["download"] == 3  # AVA's annotations, Charades' two lists: not its tar
+    assert "index_charades" not in count
+
+
+def test_a_checkpoint_of_another_source_is_downloaded_if_missing(tmp_path):
+    (tmp_path / "selavi_kinetics.pth").touch()
+    existing = {"checkpoints": str(tmp_path)}
+    methods = ["selavi", "supervised"]
+    output, status = plan(*elsewhere(tmp_path, datasets=["charades"], methods=methods, existing=existing))
+    assert status == 0, output
+    assert f"{tmp_path}/data/downloads/r2plus1d_18-91a641e6.pth" in output
+    assert "unpack_checkpoint" not in output
+    assert jobs(output)["check_checkpoint"] == 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            {"recipes": {"r2plus1d": {"ava": {"training": {"epohcs": 3}}}}},
+            "config: recipes: r2plus1d: ava: training: unknown key epohcs; known: batch_size, micro_batches, ",
+        ),
+        ({"methods": ["moco", "mocco"]}, "config: methods: mocco: no such row in config/methods.tsv; known: scratch, "),
+        ({"methods_table": "config/nowhere.tsv"}, "config/nowhere.tsv: no such file"),
+        ({"ava": {"exclude_videos": ["nobody.mkv"]}}, "config: ava: exclude_videos: nobody.mkv: not among the films"),
+        (
+            {"existing": {"checkpoints": "config"}},
+            "config: existing: checkpoints: expected one file named selavi_kinetics.pth in config, got 0",
+        ),
+        ({"ffmpeg": "/nowhere/ffmpeg"}, "config: ffmpeg: /nowhere/ffmpeg: not a program"),
+        ({"have": {"checkpoints": "config"}}, "config: have: unknown key; its new name is existing"),
+    ],
+)
+def test_wrong_configuration(tmp_path, settings, message):
+    """One of each kind; the others are in tests/workflow/lib/test_validation.py."""
+    output, status = plan(*elsewhere(tmp_path, **settings))
+    assert status == 1
+    assert message in output
+    assert len(output.splitlines()) < 40  # not the whole config
+
+
+def test_conda_environments_have_the_locked_versions():
+    packages = tomllib.loads((ROOT / "uv.lock").read_text())["package"]
+    locked = {(package["name"], package.get("version")) for package in packages}
+    for path in (ROOT / "envs").glob("*.yaml"):
+        *_, pip = yaml.safe_load(path.read_text())["dependencies"]
+        for pinned in pip["pip"]:
+            assert tuple(pinned.split("==")) in locked, f"{path}: {pinned}"
+
+
+@pytest.fixture
+def checkout_copy(tmp_path):
+    """Copy what a dry run needs into a folder of its own; return the folder."""
+    for name in ("config", "trainer", "workflow"):
+        ignored = shutil.ignore_patterns("__pycache__", "local*")
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=ignored)
+    return tmp_path
+
+
+def test_local_settings_and_methods_are_read_if_they_exist(checkout_copy):
+    table = ["results/charades_table.csv"]
+    output, status = plan(*table, folder=checkout_copy)
+    assert (status, jobs(output)["finetune"]) == (0, 11), output
+
+    (checkout_copy / "mine.pth").touch()
+    write_methods(checkout_copy / "config/local_methods.tsv", own_row("mine", "mine.pth"))
+    output, status = plan(*table, folder=checkout_copy)
+    assert (status, jobs(output)["finetune"]) == (0, 11), output  # the row is not selected
+
+    (checkout_copy / "config/local.yaml").write_text("{methods: all, charades: {seeds: [1, 2, 3]}, ava: {gpus: 1}}")
+    output, status = plan(*table, folder=checkout_copy)
+    assert (status, jobs(output)["finetune"]) == (0, 36), output
+    assert "results/runs/charades/mine/seed3/model.pth" in output
+
+    (checkout_copy / "mine.yaml").write_text("methods: [scratch, mine]")
+    output, status = plan(*table, "--configfile", "mine.yaml", folder=checkout_copy)
+    assert (status, jobs(output)["finetune"]) == (0, 6), output  # the command line is read last
+
+    (checkout_copy / "config/local.yaml").write_text("methds: all")
+    output, status = plan(*table, folder=checkout_copy)
+    assert status == 1
+    assert "config: unknown key methds; known: datasets, methods, " in output
+
+
+def test_the_demo_ignores_local_settings_and_methods(checkout_copy):
+    demo = ["results/demo/charades_table.csv", "--configfile", "config/demo.yaml"]
+    before, status = plan(*demo, folder=checkout_copy)
+    assert (status, jobs(before)["finetune"]) == (0, 11), before
+    (checkout_copy / "config/local_methods.tsv").write_text("no table")
+    (checkout_copy / "config/local.yaml").write_text(
+        "{methods: all, charades: {seeds: [1, 2, 3]}, machine: {workers: 7}}"
+    )
+    after, status = plan(*demo, folder=checkout_copy)
+    assert status == 0, after
+    assert jobs(after) == jobs(before)

@@ -1,0 +1,186 @@
+"""Small runs through the trainer's commands: their outputs, what interrupts them, and what they refuse."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+from tests.helpers.events import wait_until
+from tests.helpers.small_run import small_run
+from trainer import config
+
+
+def train(path, *options):
+    """Run the trainer as a user does; return the finished process."""
+    return call("trainer.train", "--config", str(path), *options)
+
+
+def call(module, *arguments):
+    command = [sys.executable, "-m", module, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def weights(path):
+    return torch.load(path.parent / "model.pth", weights_only=True)["model"]
+
+
+def assert_same_weights(one, other):
+    assert all(torch.equal(tensor, other[name]) for name, tensor in one.items())
+
+
+# A group runs in one process, which trains its run once.
+RUNS = [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in ("ava", "charades")]
+
+
+@pytest.fixture(scope="module", params=RUNS)
+def finished(request, tmp_path_factory):
+    """Train a small run of each dataset without interruption."""
+    precise = {"precise_bn_batches": 2} if request.param == "charades" else {}
+    path = small_run(tmp_path_factory.mktemp(request.param), request.param, **precise)
+    done = train(path)
+    assert done.returncode == 0, done.stderr
+    return path, request.param, precise
+
+
+def test_outputs(finished):
+    path, dataset, _ = finished
+    history = pd.read_csv(path.parent / "history.csv")
+    steps = 3 if dataset == "ava" else 1  # 12 keyframes or 6 videos in batches of 4
+    assert list(history.epoch) == [1, 2, 3]
+    assert list(history.step) == [steps, 2 * steps, 3 * steps]
+    assert history.loss.notna().all()
+    assert list(history["mAP"].notna()) == [False, True, True]
+    summary = json.loads((path.parent / "summary.json").read_text())
+    assert summary["videos_trained"] == 6
+    assert summary["parameters"] == sum(
+        t.numel() for n, t in weights(path).items() if "running" not in n and "num" not in n
+    )
+    assert list((path.parent / "tensorboard").iterdir())
+    resume_path = path.parent / "resume.pth"
+    saved = torch.load(resume_path, weights_only=True)
+    saved["state"]["environment"]["processor"] = "another machine"
+    torch.save(saved, resume_path)
+    again = train(path)  # as when a job's outputs were deleted because it ended past its time limit
+    assert "resuming after epoch 3 and 0 steps" in again.stderr
+    assert json.loads((path.parent / "environment.json").read_text())["processor"] == "another machine"
+
+
+def test_a_trained_run_is_predicted_and_scored(finished):
+    path, dataset, _ = finished
+    for action in ("predict", "score"):
+        done = call("trainer.evaluate", action, "--config", str(path))
+        assert done.returncode == 0, done.stderr
+    metrics = json.loads((path.parent / "metrics.json").read_text())
+    assert metrics["fingerprint"] == config.fingerprint(config.load(path))
+    assert metrics["trained"] == json.loads((path.parent / "environment.json").read_text())["time"]
+    assert 0 < metrics["mAP"] <= 1
+    assert (metrics["dataset"], metrics["videos_tested"], metrics["epochs"]) == (dataset, 6, 3)
+    classes = pd.read_csv(path.parent / "per_class.csv")
+    assert classes.ap.mean() == pytest.approx(metrics["mAP"])
+
+
+NO_HARD_LINKS = """
+import errno, os, runpy
+def refuse(*_):
+    raise OSError(errno.EPERM, "Operation not permitted")
+os.link = refuse
+runpy.run_module("trainer.train", run_name="__main__")
+"""
+
+
+@pytest.mark.parametrize("finished", RUNS[1:], indirect=True)
+def test_outputs_on_a_file_system_without_hard_links(finished):
+    path, _, _ = finished
+    trained, model = weights(path), path.parent / "model.pth"
+    model.unlink()
+    command = [sys.executable, "-c", NO_HARD_LINKS, "--config", str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert model.stat().st_nlink == 1
+    assert_same_weights(trained, weights(path))
+
+
+def test_an_interrupted_run_ends_with_the_same_weights(finished, tmp_path):
+    path, dataset, precise = finished
+    how = signal.SIGKILL if dataset == "ava" else signal.SIGTERM
+    again = small_run(tmp_path, dataset, machine={"checkpoint_minutes": 1e-6, "workers": 1}, **precise)
+    stopped = subprocess.Popen([sys.executable, "-m", "trainer.train", "--config", again], start_new_session=True)
+    wait_until(lambda: (tmp_path / "resume.pth").exists() or stopped.poll() is not None)
+    os.killpg(stopped.pid, how)
+    assert stopped.wait(60) == (-signal.SIGKILL if how == signal.SIGKILL else 128 + signal.SIGTERM)
+    assert not (tmp_path / "model.pth").exists()
+    resumed = train(again)
+    assert resumed.returncode == 0, resumed.stderr
+    assert "resuming after epoch" in resumed.stderr
+    assert_same_weights(weights(path), weights(again))
+    numbers = ["epoch", "step", "lr", "loss", "mAP"]
+    assert pd.read_csv(path.parent / "history.csv")[numbers].equals(pd.read_csv(tmp_path / "history.csv")[numbers])
+
+
+def test_two_ranks_train_as_one(finished, tmp_path):
+    path, dataset, precise = finished
+    both = small_run(tmp_path, dataset, **precise)
+    done = train(both, "--gpus", "3")
+    assert done.returncode == 0, done.stderr
+    message = "3 GPUs given, 2 used: the number must divide training: micro_batches 2"
+    assert done.stderr.count(message) == 1
+    for name, tensor in weights(both).items():
+        torch.testing.assert_close(tensor, weights(path)[name], rtol=1e-3, atol=1e-4, msg=name)
+    one, two = (pd.read_csv(folder / "history.csv") for folder in (path.parent, tmp_path))
+    assert one.loss.to_numpy() == pytest.approx(two.loss.to_numpy(), rel=1e-4)
+
+
+def test_other_settings_or_files_train_from_the_beginning(tmp_path):
+    path = small_run(tmp_path, "charades", epochs=1, precise_bn_batches=1)  # one step moves running averages too little
+    torch.save({"run_fingerprint": "another run", "state": {}}, tmp_path / "resume.pth")
+    done = train(path)
+    assert done.returncode == 0, done.stderr
+    message = "made with other settings, files or code; training starts from the beginning"
+    assert message in done.stderr
+
+    assert "resuming after epoch 1" in train(path).stderr
+    listed = tmp_path / "list.csv"
+    listed.write_text(listed.read_text().replace("10-39", "10-38"))  # as after a change of the workflow's config
+    assert message in train(path).stderr
+
+
+def test_a_loss_that_is_no_number_ends_the_run(tmp_path):
+    path = small_run(tmp_path, "charades", base_lr=1e30, warmup_start_lr=1e30)
+    done = train(path)
+    assert done.returncode == 1
+    message = done.stderr.splitlines()[-1]
+    assert message.startswith("error: the loss is nan at epoch")
+    assert "learning rate 1e+30" in message
+    assert "video" in message
+    assert not (tmp_path / "model.pth").exists()
+
+
+def test_a_wrong_checkpoint_fails_before_data_is_read(tmp_path):
+    checkpoint = tmp_path / "half.pth"
+    torch.save({"stem.0.weight": torch.zeros(45, 3, 1, 7, 7)}, checkpoint)
+    path = small_run(tmp_path, "charades", checkpoint=str(checkpoint))
+    Path(tmp_path / "list.csv").unlink()
+    done = train(path)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("error:")
+    assert "half.pth" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("action", "message"),
+    [
+        ("predict", r"error: FOLDER/model.pth: no such file; run python -m trainer.train --config FOLDER/config.yaml"),
+        ("score", r"error: FOLDER/predictions.npz: no such file; train and predict first"),
+    ],
+    ids=["predict", "score"],
+)
+def test_an_action_without_its_inputs_is_refused(tmp_path, action, message):
+    done = call("trainer.evaluate", action, "--config", str(small_run(tmp_path, "charades")))
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith(message.replace("FOLDER", str(tmp_path)))

@@ -1,0 +1,149 @@
+"""A part of the demo through a real SLURM: whatever ends its training's jobs, its table is the demo's."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+from tests.helpers.checkout import checkout, finish, snakemake
+from tests.helpers.paths import MIRROR
+from tests.helpers.paths import ROOT
+
+METHOD = "scratch"
+NOT_THERE = ["-NightShop4", "DanceHall_2"]
+TABLE = ROOT / "results/ava_table.csv"
+
+
+def slurm(*command):
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout
+
+
+pytestmark = [
+    pytest.mark.slurm,
+    pytest.mark.skipif(
+        not shutil.which("sinfo") or "idle" not in slurm("sinfo", "--noheader", "--partition=normal"),
+        reason="no SLURM of tests/slurm/setup.sh runs here",
+    ),
+    pytest.mark.skipif(not (TABLE.exists() and MIRROR.exists()), reason="no demo; run `make demo` first"),
+]
+
+
+def works_in(folder, pid):
+    """Whether a process, which may end at any moment, has this working directory."""
+    try:
+        return Path(f"/proc/{pid}/cwd").readlink() == folder
+    except FileNotFoundError:
+        return False
+
+
+def link_data(folder, without):
+    """Give a checkout the demo's annotations, films, cuts and frames, but for those of some films."""
+    for kind in ("annotations", "films", "cuts_*", "frames_*"):  # in order: times tell Snakemake what is up to date
+        for path in sorted((ROOT / "data/demo/ava").glob(f"{kind}/**/*")):
+            if path.is_file() and path.stem not in without:
+                link = folder / path.relative_to(ROOT)
+                link.parent.mkdir(parents=True, exist_ok=True)
+                link.symlink_to(path)
+
+
+@contextmanager
+def workflow(folder, target, without=()):
+    """AVA with one method, on the cluster, with GPUs that are given out but not computed on."""
+    folder = checkout(folder / "checkout", datasets=["ava"], methods=[METHOD])
+    link_data(folder, without)
+    path = folder / "workflow/profiles/slurm/profile.yaml"
+    profile = yaml.safe_load(path.read_text())
+    profile["set-resources"] |= {"finetune": {"gpu": 1, "runtime": 1}, "predict": {"gpu": 1}}
+    profile |= {"slurm-init-seconds-before-status-checks": 5, "latency-wait": 5}
+    path.write_text(yaml.safe_dump(profile))
+    running = snakemake(folder, "--workflow-profile", path.parent, target)
+    try:
+        yield folder, running
+    finally:
+        if running.poll() is None:
+            running.terminate()
+            running.wait()
+
+
+def wait_for(what, folder, workflow, seconds=200):
+    """The first true answer of ``what()``, while the workflow is running."""
+    deadline = time.monotonic() + seconds
+    while not (answer := what()):
+        assert workflow.poll() is None and time.monotonic() < deadline, (folder / "words").read_text()
+        time.sleep(0.2)
+    return answer
+
+
+def jobs_of(folder):
+    """Numbers of the running jobs that a checkout has submitted."""
+    listed = slurm("squeue", "--noheader", "--states=running", "--format=%i %Z").splitlines()
+    return [job for job, place in (line.split() for line in listed) if place == str(folder)]
+
+
+def test_films_are_prepared_in_a_job_each(tmp_path):
+    with workflow(tmp_path, "results/lists/ava_frames.csv", without=NOT_THERE) as (folder, running):
+        out = finish(folder, running)
+    for rule in ("download_film", "cut_film", "extract_frames"):
+        assert out.count(f"rule {rule}:") == len(NOT_THERE)
+    submitted = re.findall(r"Job (\S+) has been submitted with SLURM jobid", out)
+    groups = [job for job in submitted if not job.isdigit()]
+    assert len(groups) == len(NOT_THERE), out  # a film is cut and extracted in one job
+    for name in ("frames", "train", "val"):
+        assert (folder / f"results/lists/ava_{name}.csv").read_text() == (
+            ROOT / f"results/lists/ava_{name}.csv"
+        ).read_text()
+
+
+def test_training_outlives_a_canceled_a_timed_out_and_a_preempted_job(tmp_path):
+    with workflow(tmp_path, "results/ava_table.csv") as (folder, running):
+        disturb(folder, running)
+        finish(folder, running)
+    log = folder / f"results/logs/finetune/ava/{METHOD}/seed0.log"
+    assert "going on after" in log.read_text()
+    mine, demo = (pd.read_csv(path).set_index("method")["mAP"] for path in (folder / "results/ava_table.csv", TABLE))
+    assert mine[METHOD] == demo[METHOD]
+
+
+def disturb(folder, running):
+    """End the training's job by each of the three."""
+    log = folder / f"results/logs/finetune/ava/{METHOD}/seed0.log"
+
+    def training(words):
+        """SLURM's number of the job that trains, and the trainer's process, once its log has ``words``."""
+
+        def look():
+            found = slurm("pgrep", "--full", "^python -m trainer.train").split()
+            mine = [int(pid) for pid in found if works_in(folder, pid)]
+            job = jobs_of(folder)
+            return (job[0], mine[0]) if mine and job and words in log.read_text() else None
+
+        return wait_for(look, folder, running)
+
+    def wait_for_word(job, word):
+        wait_for(lambda: word in slurm("scontrol", "show", "job", job), folder, running)
+
+    canceled, _ = training("epoch 1")
+    given = slurm("scontrol", "show", "job", canceled)
+    assert "TresPerJob=gres:gpu:1" in given
+    assert "CpusPerTres=gres:gpu:2" in given
+    assert "NumNodes=1 " in given
+    slurm("scancel", canceled)
+    wait_for_word(canceled, "JobState=CANCELLED")
+
+    timed_out, trainer = training("going on after")
+    os.kill(trainer, signal.SIGSTOP)  # it shall not end before its minute does; SLURM wakes it to end it
+    wait_for_word(timed_out, "JobState=TIMEOUT")
+
+    preempted, trainer = training("going on after")
+    os.kill(trainer, signal.SIGSTOP)  # it shall not end before it is preempted
+    slurm("sbatch", "--partition=urgent", "--gres=gpu:4", "--output=/dev/null", "--wrap=sleep 1")
+    wait_for_word(preempted, "Restarts=1")
+    assert len({canceled, timed_out, preempted}) == 3

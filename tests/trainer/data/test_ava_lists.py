@@ -1,0 +1,108 @@
+"""AVA's lists: boxes and actions of box files as published, and what is refused."""
+
+import csv
+
+import numpy as np
+import pytest
+
+from tests.helpers.ava_list import write_list
+from tests.helpers.loader_data import expected
+from trainer.data import ava_lists
+from trainer.utils.errors import InputError
+
+BOX_FILES = expected("ava_box_files.json")
+VIDEOS = ["v1", "v2"]
+
+
+@pytest.fixture
+def files(tmp_path):
+    """The box files of the expected results: ground truth and detections."""
+    for name in ("gt", "pred"):
+        (tmp_path / f"{name}.csv").write_text("\n".join(BOX_FILES[f"{name}_lines"]) + "\n")
+    return (tmp_path / "gt.csv", None), (tmp_path / "pred.csv", BOX_FILES["threshold"])
+
+
+@pytest.mark.parametrize(
+    ("case", "names", "every"),
+    [
+        ("pred_only_test", ["pred"], 1),
+        ("pred_only_val_every_4th_second", ["pred"], 4),
+        ("gt_then_pred_train", ["gt", "pred"], 1),
+    ],
+)
+def test_boxes_and_targets_are_the_published_ones(tmp_path, files, case, names, every):
+    wanted = BOX_FILES[case]
+    sources = [source for source in files if source[0].stem in names]
+    boxes, skipped = ava_lists.collect_boxes(sources, VIDEOS, ava_lists.key_seconds(900, 1801))
+    assert not skipped
+    table = ava_lists.read_list(write_list(tmp_path / "list.csv", boxes), every)
+
+    key_frames = [[VIDEOS.index(v), s, c] for v, s, c in zip(table.videos, table.seconds, table.centers, strict=True)]
+    assert key_frames == wanted["keyframes_video_index_second_center"]
+    assert len(table.boxes) == wanted["boxes_used"]
+    for k, (video, second, _) in enumerate(key_frames):
+        mine = slice(table.first[k], table.first[k + 1])
+        of_second = wanted["boxes_and_labels"][VIDEOS[video]][str(second)]
+        assert table.boxes[mine].tolist() == [box for box, _ in of_second]
+        actions = [sorted({label for label in labels if label != -1}) for _, labels in of_second]
+        assert [(np.flatnonzero(row) + 1).tolist() for row in table.targets[mine]] == actions
+
+
+def test_the_list_keeps_texts_repeats_and_boxes_without_an_action(tmp_path, files):
+    boxes, _ = ava_lists.collect_boxes(files, VIDEOS, ava_lists.key_seconds(900, 1801))
+    rows = list(csv.DictReader(write_list(tmp_path / "list.csv", boxes).open()))
+    first = rows[0]
+    assert list(first.values())[:7] == ["v1", "902", "60", "0.867", "0.163", "0.903", "0.730"]
+    assert first["labels"] == "79 12 12 79"
+    (tmp_path / "pred.csv").write_text("v1,0902,0.10,0.2,0.3,0.4,,0.95\nv1,0902,0.1,0.2,0.3,0.4,-1,0.95\n")
+    boxes, _ = ava_lists.collect_boxes([files[1]], VIDEOS, ava_lists.key_seconds(900, 1801))
+    assert [row[3:] for row in ava_lists.list_rows(boxes, 900, 30)] == [
+        ("0.10", "0.2", "0.3", "0.4", ""),  # told apart by their texts
+        ("0.1", "0.2", "0.3", "0.4", ""),
+    ]
+
+
+def test_rows_of_other_videos_and_seconds_are_counted(files):
+    boxes, skipped = ava_lists.collect_boxes(files, ["v2"], range(903, 1000))
+    assert skipped == {("video", "v1"): 30, ("second", 902): 6, ("second", 1798): 11}
+    assert list(boxes) == ["v2"]
+    assert sorted(boxes["v2"]) == [903, 905, 908]
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("v1,0902,0.1,0.2,0.3,0.4,12", "line 2: 7 columns instead of 8"),
+        ("v1,0902,0.1,0.2,0.3,0.4,12,0.99,5", "line 2: 9 columns instead of 8"),
+        ("v1,0902,0.1,0.2,x,0.4,12,0.99", "line 2: could not convert"),
+        ("v1,0902,0.1,0.2,nan,0.4,12,0.99", "line 2: a coordinate of 0.1, 0.2, nan, 0.4 is no number"),
+        ("v1,0902,0.1,0.2,0.3,0.4,81,0.99", r"line 2: action 81 is not one of 1\.\.80"),
+        ("v1,0902,0.1,0.2,0.3,0.4,12,high", "line 2: could not convert"),
+        (
+            "<html><body>gone</body></html>",
+            "line 2: this is an HTML page, not a box file; delete it and",
+        ),
+    ],
+)
+def test_a_wrong_row_is_reported_by_its_line(tmp_path, row, message):
+    path = tmp_path / "boxes.csv"
+    path.write_text(f"v1,0902,0.1,0.2,0.3,0.4,12,0.99\n{row}\n")
+    with pytest.raises(InputError, match=rf"boxes\.csv, {message}"):
+        list(ava_lists.read_box_file(path, 0.9))
+
+
+def test_key_seconds_of_the_published_window():
+    seconds = ava_lists.key_seconds(900, 1801)
+    assert (seconds[0], seconds[-1]) == (902, 1798)
+
+
+def test_wrong_lists(tmp_path):
+    with pytest.raises(InputError, match="no such list"):
+        ava_lists.read_list(tmp_path / "none.csv")
+    (tmp_path / "other.csv").write_text("video,frames\n")
+    with pytest.raises(InputError, match="its columns must be video,second,center"):
+        ava_lists.read_list(tmp_path / "other.csv")
+    (tmp_path / "empty.csv").write_text(",".join(ava_lists.COLUMNS) + "\na,903,90,0,0,1,1,\n")
+    assert len(ava_lists.read_list(tmp_path / "empty.csv")) == 1
+    with pytest.raises(InputError, match="no box in it at a second divisible by 4"):
+        ava_lists.read_list(tmp_path / "empty.csv", 4)

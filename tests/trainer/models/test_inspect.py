@@ -1,0 +1,124 @@
+"""The command that tells what is in a checkpoint and adds it to a table of methods."""
+
+import re
+
+import pytest
+import torch
+from torchvision.models import resnet50
+
+from trainer.models.backbones import BACKBONES
+from trainer.models.inspect import main
+from workflow.demo.checkpoints import FILES, write_checkpoint
+
+
+def saved(content, path):
+    torch.save(content, path)
+    return path
+
+
+def backbone_of(layout):
+    return "r2plus1d_18_tclr" if layout == "tclr" else "r2plus1d_18"
+
+
+@pytest.mark.parametrize("layout", FILES)
+def test_the_command_tells_what_fits(layout, hollow, tmp_path, capsys):
+    write_checkpoint(layout, tmp_path / FILES[layout], hollow[backbone_of(layout)])
+    main([str(tmp_path / FILES[layout])])
+    *content, verdict = capsys.readouterr().out.splitlines()
+    assert verdict.startswith(f"fits {backbone_of(layout)} whole: ")
+    assert layout in re.split(", as |, | and ", verdict)
+    assert any(line.startswith(f"  backbone {'module.' if 'module.' in verdict else ''}") for line in content)
+
+
+def test_the_command_ends_with_1_where_nothing_fits(hollow, tmp_path, capsys):
+    write_checkpoint("tclr", tmp_path / "file.pth", hollow["r2plus1d_18_tclr"])
+    with pytest.raises(SystemExit) as ended:
+        main([str(tmp_path / "file.pth"), "--backbone", "r2plus1d_18"])
+    assert ended.value.code == 1
+    told = capsys.readouterr()
+    assert "  amp_scaler: GradScaler (not read)" in told.out
+    assert "  not used module.1: 13 of " in told.out
+    assert "error: " in told.err
+    assert "set the method's `backbone` to r2plus1d_18_tclr" in told.err
+
+
+def test_the_command_names_the_layouts_that_there_are(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        main([str(tmp_path / "file.pth"), "--layout", "moko"])
+    assert re.search("invalid choice: 'moko'.*auto.*moco", capsys.readouterr().err)
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_the_command_finds_the_backbone_that_fits(name, hollow, tmp_path, capsys):
+    main([str(saved(hollow[name] | {"fc.weight": torch.zeros(400, 512)}, tmp_path / "file.pth"))])
+    *content, verdict = capsys.readouterr().out.splitlines()
+    assert verdict == f"fits {name} whole: {len(hollow[name])} tensors; torchvision names, as supervised"
+    assert content[-1] == "  not used fc: 1 of 0.20 M numbers, first fc.weight [400, 512]"
+
+
+def test_the_command_tells_what_an_incomplete_backbone_lacks(hollow, tmp_path, capsys):
+    tensors = {name: tensor for name, tensor in hollow["mc3_18"].items() if name != "layer4.1.conv2.0.weight"}
+    with pytest.raises(SystemExit):
+        main([str(saved(tensors, tmp_path / "file.pth"))])
+    told = "not a whole mc3_18 by layout auto (torchvision names): 119 of 120 tensors fit. Missing: layer4.1.conv2.0"
+    assert told in capsys.readouterr().err
+
+
+def test_a_relative_is_not_taken_for_half_a_backbone(tmp_path, capsys):
+    with torch.device("meta"):
+        shapes = resnet50().state_dict()
+    path = saved({name: torch.tensor(0.5).expand(t.shape) for name, t in shapes.items()}, tmp_path / "file.pth")
+    with pytest.raises(SystemExit):
+        main([str(path)])
+    message = capsys.readouterr().err
+    assert re.search(f"error: {path}: does not look like (r2plus1d_18|r3d_18) by layout auto", message)
+    assert "It is no other known backbone either" in message
+
+
+def test_text_of_a_file_is_printed_without_control_characters(hollow, tmp_path, capsys):
+    evil = "\x1b[2J\r\n"
+    tensors = hollow["r3d_18"] | {f"head{evil}.weight": torch.ones(2)}
+    main([str(saved({f"key{evil}": "text\x1b]0;title\x07", "state_dict": tensors}, tmp_path / "file.pth"))])
+    out = capsys.readouterr().out
+    assert all(line.isprintable() for line in out.splitlines())
+    assert r"  key\x1b[2J\r\n: text\x1b]0;title\x07" in out
+    assert r"not used head\x1b[2J\r\n: 1 of" in out
+
+
+def test_add_appends_a_row_and_tells_the_next_commands(hollow, tmp_path, capsys, monkeypatch):
+    table = tmp_path / "my methods.tsv"
+    monkeypatch.chdir(tmp_path)
+    saved({"net": hollow["r3d_18"]}, tmp_path / "mine.pth")
+    main(["mine.pth", "--add", "My method (r3d)", "--table", table.name])
+    assert table.read_text() == (
+        "method\tlabel\tpretraining\tcheckpoint\tsource\tlayout\tbackbone\trecipe\tbn_eps\tchannel_order\tmean\tstd\n"
+        f"my_method_r3d\tMy method (r3d)\tself-supervised\t{tmp_path}/mine.pth\t\tauto\tr3d_18\tr2plus1d\t1e-5\trgb\t"
+        "0.45\t0.225\n"
+    )
+    also = f"'local_methods_table={table}'"
+    assert capsys.readouterr().out.splitlines()[-3:] == [
+        f"added my_method_r3d to {table.name}; next:",
+        f"  snakemake results/checkpoints/my_method_r3d.txt --config {also}",
+        f"  snakemake results/ava_table.csv --config 'methods=[scratch, my_method_r3d]' {also}",
+    ]
+
+
+def test_add_to_the_default_table(hollow, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("trainer.models.inspect.LOCAL_TABLE", tmp_path / "local_methods.tsv")
+    path = saved(hollow["r2plus1d_18_tclr"], tmp_path / "mine.pth")
+    choices = ["--layout", "supervised", "--recipe", "long", "--pretraining", "supervised"]
+    main([str(path), "--add", "Mine", *choices])
+    *_, row = (tmp_path / "local_methods.tsv").read_text().splitlines()
+    assert row == f"mine\tMine\tsupervised\t{path}\t\tsupervised\tr2plus1d_18_tclr\tlong\t1e-5\trgb\t0.45\t0.225"
+    assert capsys.readouterr().out.splitlines()[-2:] == [
+        "  snakemake results/checkpoints/mine.txt",
+        "  snakemake results/ava_table.csv --config 'methods=[scratch, mine]'",
+    ]
+
+
+def test_add_writes_nothing_for_a_file_that_does_not_fit(hollow, tmp_path, capsys):
+    path = saved(hollow["r3d_18"], tmp_path / "mine.pth")
+    with pytest.raises(SystemExit):
+        main([str(path), "--backbone", "r2plus1d_18", "--add", "Mine", "--table", str(tmp_path / "table.tsv")])
+    assert "It is a whole r3d_18" in capsys.readouterr().err
+    assert not (tmp_path / "table.tsv").exists()

@@ -1,0 +1,142 @@
+"""The networks of both datasets against outputs of the published ones (tests/fixtures/model), and their heads."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch.nn.functional import binary_cross_entropy, binary_cross_entropy_with_logits
+
+from tests.helpers import formulas
+from tests.helpers.paths import FIXTURES
+from tests.helpers.small_run import training
+from trainer import config
+from trainer.datasets import DATASETS
+from trainer.models.backbones import BACKBONES
+from trainer.models.network import build_model
+from trainer.tasks.ava import AvaHead
+from trainer.tasks.charades import CharadesHead
+
+CASES = [("ava", 0), ("ava", 1), ("charades", 0), ("charades", 1)]
+
+
+def run_of(dataset, backbone="r2plus1d_18", **clip):
+    """Return a run whose clips have the published size unless ``clip`` says otherwise."""
+    published = config.Clip(num_frames=32, stride=2, crop=112, short_side_range=(256, 320), test_clips=1, test_crops=1)
+    return config.Run(
+        dataset=dataset,
+        method="scratch",
+        seed=0,
+        model=config.Model(backbone, checkpoint=None, layout="auto", bn_eps=1e-5, dropout=0.5),
+        clip=replace(published, **clip),
+        normalization=config.Normalization("rgb", 0.45, 0.225),
+        data=config.Data("frames.csv", "list.csv", "list.csv", "labels"),
+        training=training(),
+        machine=config.RunMachine(device="cpu", workers=0, threads=1, checkpoint_minutes=10.0),
+    )
+
+
+def load_formula_weights(model):
+    model.backbone.load_state_dict(formulas.weights(model.backbone.state_dict()))
+    named = {f"projection.{name}": tensor for name, tensor in model.head.projection.state_dict().items()}
+    values = formulas.weights(named).items()
+    model.head.projection.load_state_dict({name.removeprefix("projection."): value for name, value in values})
+
+
+def assert_close(actual, expected, tolerance=1e-4):
+    """Relative to the largest value: outputs near zero are sums of large terms."""
+    actual, expected = np.asarray(actual, np.float64), np.asarray(expected, np.float64)
+    assert actual.shape == expected.shape
+    assert np.abs(actual - expected).max() < tolerance * np.abs(expected).max()
+
+
+def described(tensor, count):
+    """The numbers by which the expected values describe a large tensor."""
+    flat = tensor.double().flatten()
+    return [
+        flat.mean(),
+        flat.std(correction=0),
+        flat.abs().max(),
+        *flat[[i * flat.numel() // count for i in range(count)]],
+    ]
+
+
+@pytest.mark.parametrize(("dataset", "number"), CASES)
+def test_published_outputs(dataset, number):
+    case = json.loads((FIXTURES / "model" / f"{dataset}.json").read_text())["cases"][number]
+    model = build_model(run_of(dataset)).eval()
+    load_formula_weights(model)
+    boxes = torch.tensor(case["boxes_batchidx_x1y1x2y2"]) if dataset == "ava" else None
+    x = formulas.clips(case["input_shape"]).float()
+    with torch.inference_mode():
+        for name, stage in model.backbone.named_children():
+            x = stage(x)
+            expected = case["stages_float64"][name]
+            assert list(x.shape) == expected["shape"]
+            numbers = [expected[key] for key in ("mean", "std", "absmax")]
+            assert_close(described(x, 16), numbers + expected["values_at_floor(i*numel/16)"])
+        probabilities = model.head(x, boxes)
+        model.head.train()
+        model.head.dropout.eval()
+        logits = model.head(x, boxes)
+
+    assert_close(probabilities, case["output_float64"])
+    expected = np.array(case["logits_float64"])
+    assert_close(logits, expected if dataset == "ava" else expected.mean((1, 2, 3)))
+    targets = formulas.labels(*logits.shape).float()
+    if dataset == "ava":  # the published loss, on probabilities, is ours, on logits
+        published = case["loss_bce_of_output_vs_labels"]
+        assert binary_cross_entropy(probabilities, targets).item() == pytest.approx(published, rel=1e-4)
+    else:
+        published = case["loss_bce_with_logits_of_mean_logits"]
+    assert binary_cross_entropy_with_logits(logits, targets).item() == pytest.approx(published, rel=1e-4)
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+@pytest.mark.parametrize("dataset", DATASETS)
+def test_small_clips_leave_one_window(dataset, backbone):
+    model = build_model(run_of(dataset, backbone, num_frames=8, crop=48)).eval()
+    boxes = torch.tensor([[0, 0, 0, 47, 47], [1, 5, 5, 5, 5]]).float() if dataset == "ava" else None
+    with torch.inference_mode():
+        features = model.backbone(torch.zeros(2, 3, 8, 48, 48))
+        assert model.head(features, boxes).shape == (2, {"ava": 80, "charades": 157}[dataset])
+        if dataset == "charades":
+            assert model.head.window == features.shape[2:]
+
+
+def test_dropout_and_eps_are_the_runs():
+    run = run_of("ava")
+    model = build_model(replace(run, model=replace(run.model, dropout=0.25, bn_eps=1e-3)))
+    assert model.head.dropout.p == 0.25
+    assert model.backbone.stem[1].eps == 1e-3
+
+
+def test_the_charades_head_averages_probabilities_not_logits_in_evaluation():
+    head = CharadesHead(512, 157, 0.5, (1, 3, 3)).eval()
+    features = torch.randn(1, 512, 1, 3, 5) * 100
+    columns = [head(features[..., i : i + 3]) for i in range(3)]
+    assert_close(head(features).detach(), torch.stack(columns).mean(0).detach())
+
+
+def test_no_boxes_give_no_scores():
+    head = AvaHead(512, 16, 80, 0.5).eval()
+    assert head(torch.zeros(1, 512, 1, 3, 3), torch.zeros(0, 5)).shape == (0, 80)
+
+
+def test_the_ava_head_divides_boxes_by_the_stride_in_space():
+    features = torch.zeros(1, 2, 1, 8, 8)
+    features[0, 0, 0, 6, 6] = 1
+    for stride, box in ((16, [0, 90.0, 90.0, 110.0, 110.0]), (8, [0, 45.0, 45.0, 55.0, 55.0])):
+        head = AvaHead(2, stride, 3, 0.5)
+        scores = [head.eval()(features, torch.tensor([where])) for where in (box, [0, 0.0, 0.0, 20.0, 20.0])]
+        elsewhere = head.projection.bias.sigmoid()
+        assert torch.equal(scores[1][0], elsewhere)
+        assert not torch.allclose(scores[0][0], elsewhere, atol=1e-3)
+
+
+def test_the_head_keeps_full_precision_under_autocast():
+    model = build_model(run_of("ava")).eval()
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        scores = model(torch.zeros(1, 3, 8, 48, 48), torch.tensor([[0, 0.0, 0.0, 300.7, 47.0]]))
+    assert scores.dtype == torch.float32

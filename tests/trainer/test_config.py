@@ -1,0 +1,106 @@
+"""The settings of a run: what is refused, what they are equal to after a file, and what makes two runs the same."""
+
+from dataclasses import replace
+
+import pytest
+import yaml
+
+from tests.helpers.paths import FIXTURES
+from tests.helpers.small_run import small_run
+from trainer import config
+from trainer.utils.errors import InputError
+from trainer.utils.settings import read
+
+RUN = yaml.safe_load((FIXTURES / "made_up_run.yaml").read_text())
+CLIP = RUN["clip"] | {"crop": 112, "short_side_range": [256, 320]}
+TRAINING = RUN["training"] | {
+    "batch_size": 32,
+    "micro_batches": 4,
+    "epochs": 20,
+    "warmup_epochs": 5,
+    "lr_milestones": [0, 10, 15, 20],
+    "lr_factors": [1, 0.1, 0.01, 0.001],
+}
+
+
+@pytest.mark.parametrize(
+    ("clip", "training", "message"),
+    [
+        ({}, {"micro_batches": 5}, "training: micro_batches: expected a divisor of batch_size 32, got 5"),
+        ({}, {"micro_batches": 0}, "training: micro_batches: expected a number greater than or equal to 1, got 0"),
+        ({}, {"lr_milestones": [1, 10, 15, 20]}, r"training: lr_milestones: expected .* ascend from 0, got \[1\.0, 10"),
+        ({}, {"lr_milestones": [0, 15, 10, 20]}, "training: lr_milestones: expected numbers that ascend from 0, got"),
+        ({}, {"lr_milestones": [0, 10, 10, 20]}, "training: lr_milestones: expected numbers that ascend from 0, got"),
+        ({}, {"lr_milestones": [], "lr_factors": []}, "training: lr_milestones: expected at least 1 item"),
+        ({}, {"lr_milestones": [0, 10]}, "training: lr_factors: expected as many as lr_milestones, 2, got 4"),
+        ({}, {"epochs": 4}, "training: warmup_epochs: expected at most epochs 4, got 5"),
+        ({"short_side_range": [320, 256]}, {}, r"clip: short_side_range: expected two sizes .* got \[320, 256\]"),
+        ({"crop": 272}, {}, "clip: short_side_range: expected two sizes that ascend from crop 272, got"),
+    ],
+)
+def test_contradicting_settings_are_refused(clip, training, message):
+    read(config.Run, RUN | {"clip": CLIP, "training": TRAINING}, "run.yaml")
+    changed = RUN | {"clip": CLIP | clip, "training": TRAINING | training}
+    with pytest.raises(InputError, match=f"^run.yaml: {message}"):
+        read(config.Run, changed, "run.yaml")
+
+
+def test_unknown_dataset():
+    with pytest.raises(InputError, match=r"^run.yaml: dataset: expected one of ava, charades, got 'kinetics'$"):
+        read(config.Run, RUN | {"dataset": "kinetics"}, "run.yaml")
+
+
+def test_a_run_is_checked_when_it_is_read(tmp_path):
+    path = small_run(tmp_path, "charades")
+    assert config.load(path).training.micro_batches == 2
+    content = yaml.safe_load(path.read_text())
+    content["training"]["micro_batches"] = 3
+    path.write_text(yaml.safe_dump(content))
+    message = f"^{path}: training: micro_batches: expected a divisor of batch_size 4, got 3$"
+    with pytest.raises(InputError, match=message):
+        config.load(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "no such file; give the config.yaml of a run"),
+        ("dataset: [ava", "not YAML: "),
+        ("just words", "expected a mapping of keys, got 'just words'"),
+        ("", "expected a mapping of keys, got None"),
+    ],
+)
+def test_a_file_that_is_no_run_is_refused(tmp_path, text, message):
+    path = tmp_path / "run.yaml"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(InputError, match=f"^{path}: {message}"):
+        config.load(path)
+
+
+@pytest.mark.parametrize("dataset", ["ava", "charades"])
+def test_a_dumped_run_is_read_back_equal(tmp_path, dataset):
+    path = small_run(tmp_path, dataset, checkpoint="/here/moco.pth", weight_decay=1e-7)
+    run = config.load(path)
+    assert run.training.weight_decay == 1e-7  # YAML 1.1 takes 1e-7 for text
+    (tmp_path / "again.yaml").write_text(config.dump(run))
+    assert config.load(tmp_path / "again.yaml") == run
+
+
+def test_folders_and_machine_do_not_change_the_fingerprint(tmp_path):
+    run = config.load(small_run(tmp_path, "ava", checkpoint="/here/moco.pth"))
+    data = replace(run.data, train="/elsewhere/train.csv", excluded=None)
+    same = [
+        replace(run, model=replace(run.model, checkpoint="/there/moco.pth")),
+        replace(run, data=data),
+        replace(run, machine=replace(run.machine, device="cuda", world_size=4, workers=8)),
+    ]
+    other = [
+        replace(run, model=replace(run.model, checkpoint="/here/tclr.pth")),
+        replace(run, model=replace(run.model, checkpoint=None)),
+        replace(run, training=replace(run.training, precision="tf32")),
+        replace(run, clip=replace(run.clip, stride=4)),
+    ]
+    prints = [config.fingerprint(each) for each in (run, *same, *other)]
+    assert len(set(prints[:4])) == 1
+    assert len(set(prints[3:])) == 5

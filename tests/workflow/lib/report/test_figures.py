@@ -1,0 +1,212 @@
+"""Figures: what they show, which ones an experiment has, and that each file has content."""
+
+import re
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import kendalltau
+
+from tests.helpers.made_up_results import made_up, write_published
+from tests.helpers.paths import ROOT
+from trainer.datasets import DATASETS
+from workflow.lib.report import plot_style
+from workflow.lib.report.figures import FIGURES, figure_names, find_figure
+from workflow.lib.report.results import average_precisions, class_means
+from workflow.scripts.plot_classes import plot_classes
+from workflow.scripts.plot_dataset_scatter import overlap, plot_dataset_scatter
+from workflow.scripts.plot_gains import gains, plot_gains
+from workflow.scripts.plot_mean_ap import plot_mean_ap
+from workflow.scripts.plot_ranking import kendall_tau, plot_ranking, tau_interval
+from workflow.scripts.plot_training import plot_training
+
+OF_ONE = [plot_mean_ap, plot_classes, plot_gains, plot_training, plot_ranking]
+METHODS = ["scratch", "moco", "video_moco", "supervised"]
+
+
+def texts(figure):
+    """Return every visible text of a figure."""
+    return [text.get_text() for text in figure.findobj(lambda part: hasattr(part, "get_text")) if text.get_visible()]
+
+
+@pytest.mark.parametrize("plot", OF_ONE)
+def test_files_are_whole_and_reproducible(tmp_path, plot):
+    results = made_up(tmp_path, published=write_published(tmp_path / "published.tsv"))
+    paths = SimpleNamespace(**{suffix: tmp_path / f"figure.{suffix}" for suffix in ("png", "svg", "pdf")})
+    plot_style.save(plot(results), vars(paths).values())
+    pixels = cv2.imread(str(paths.png))
+    assert min(pixels.shape[:2]) > 200
+    assert 0.005 < (pixels.min(axis=2) < 200).mean() < 0.7  # ink, and paper around it
+    assert paths.pdf.read_bytes().startswith(b"%PDF") and paths.pdf.read_bytes().rstrip().endswith(b"%%EOF")
+    assert "MoCo" in paths.svg.read_text() and "<image" not in paths.svg.read_text()  # text as text, no pixels
+    first = paths.svg.read_bytes(), paths.pdf.read_bytes()
+    plot_style.save(plot(results), vars(paths).values())
+    assert (paths.svg.read_bytes(), paths.pdf.read_bytes()) == first
+
+
+@pytest.mark.parametrize("plot", OF_ONE)
+@pytest.mark.parametrize("without", [[("moco", 1)], [("scratch", 1)], [(method, 1) for method in METHODS]])
+def test_pending_runs_leave_gaps(tmp_path, plot, without):
+    published = write_published(tmp_path / "published.tsv")
+    plot_style.save(plot(made_up(tmp_path, published=published, without=without)), [tmp_path / "figure.png"])
+
+
+def test_mean_ap_shows_ours_and_published(tmp_path):
+    figure = plot_mean_ap(made_up(tmp_path, published=write_published(tmp_path / "p.tsv"), without=[("scratch", 1)]))
+    assert {"pending", "20.0", "25.0", "40.0", "21.5", "24.0", "9.0"} <= set(texts(figure))
+    axes = figure.axes[0]
+    assert [bar.get_width() for bar in axes.patches][1:] == pytest.approx([20, 25, 40])
+    assert axes.collections[-1].get_offsets()[1:3, 0].tolist() == [21.5, 24.0]
+
+
+def test_classes_are_sorted_and_those_without_a_positive_left_out(tmp_path):
+    means = class_means(made_up(tmp_path, seeds=(1, 3)))
+    assert list(means.index) == METHODS
+    assert "never seen" not in means
+    assert means.loc["moco"].tolist() == pytest.approx([22, 22, 22])  # 20 and 24
+    shown = plot_classes(made_up(tmp_path / "again")).axes[0]
+    assert shown.get_yticklabels()[0].get_text() == "bend/bow (at the waist)"  # mean 27.5
+    assert len(shown.get_yticklabels()) == 3
+
+
+def test_gains_are_over_no_pretraining(tmp_path):
+    gain = gains(made_up(tmp_path))
+    assert "scratch" not in gain.index
+    # mean gain of the self-supervised: bend 15, dance 14, talk 2.5
+    assert list(gain.columns) == ["bend/bow (at the waist)", "dance", "talk to (e.g., self, a person, a group)"]
+    assert gain.loc["supervised"].tolist() == pytest.approx([40, 34, 10])
+    assert gains(made_up(tmp_path / "pending", without=[("scratch", 1)])).empty
+
+
+def test_a_point_per_method_finished_on_both(tmp_path):
+    datasets = [made_up(tmp_path, "ava", (0,)), made_up(tmp_path, "charades", (1,), without=[("moco", 1)])]
+    figure = plot_dataset_scatter(datasets)
+    points = figure.axes[0].collections[0].get_offsets()
+    assert points.tolist() == [pytest.approx(point) for point in ([10, 12], [23, 25], [38, 40])]
+    assert "MoCo" not in texts(figure) and "VideoMoCo" in texts(figure)
+
+
+def test_names_do_not_cover_each_other(tmp_path):
+    figure = plot_dataset_scatter([made_up(tmp_path, "ava", (0,)), made_up(tmp_path, "charades", (1,))])
+    figure.draw_without_rendering()
+    boxes = [name.get_window_extent().extents for name in figure.axes[0].texts]
+    assert len(boxes) == 4
+    assert sum(overlap(a, b) for a in boxes for b in boxes if a is not b) == 0
+
+
+def test_kendall_tau_is_scipys():
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        a, b = rng.integers(0, 6, (2, 9))  # with ties
+        assert kendall_tau(a, b) == pytest.approx(kendalltau(a, b).statistic, nan_ok=True)
+    assert kendall_tau([1, 2, 3], [10, 20, 30]) == 1
+    assert kendall_tau([1, 2, 3], [30, 20, 10]) == -1
+
+
+def test_tau_interval_of_a_clear_order(tmp_path):
+    precisions = average_precisions(made_up(tmp_path, seeds=(1, 2)))
+    published = pd.Series({"scratch": 1.0, "video_moco": 2.0, "supervised": 3.0})
+    assert tau_interval(precisions, published) == (1, 1)  # it holds in every class and at every seed
+
+
+def test_tau_interval_of_methods_that_are_as_good_as_each_other():
+    index = pd.MultiIndex.from_product([["a", "b", "c"], [1]], names=["method", "seed"])
+    noise = np.random.default_rng(0).normal(size=(2, 40))
+    precisions = pd.DataFrame([*noise, noise.mean(axis=0) + 9], index)
+    low, high = tau_interval(precisions, pd.Series({"a": 1.0, "b": 2.0, "c": 3.0}))
+    assert (low, high) == (pytest.approx(1 / 3), 1)  # one of three pairs is open
+    assert tau_interval(precisions, pd.Series({"a": 1.0, "b": 2.0, "c": 3.0})) == (low, high)
+
+
+def test_ranking_shows_tau(tmp_path):
+    figure = plot_ranking(made_up(tmp_path, published=write_published(tmp_path / "published.tsv")))
+    title = next(text for text in texts(figure) if "τ" in text)
+    assert re.search(r"τ = 1\.00 \(95 % interval [-\d.]+ to 1\.00\)", title)
+
+
+def test_training_curves_are_of_every_run(tmp_path):
+    figure = plot_training(made_up(tmp_path, seeds=(1, 2), without=[("moco", 1), ("moco", 2)]))
+    panels = [axes for axes in figure.findobj(lambda part: hasattr(part, "lines")) if axes.lines]
+    assert len(panels) == 8
+    assert [len(axes.lines) for axes in panels] == [6 + 2, 6, 6 + 2, 6 + 2] * 2
+    assert texts(figure).count("pending") == 2
+    assert panels[0].lines[-1].get_ydata().tolist() == [0.7, 0.5, 0.4, 0.35]
+    assert panels[4].lines[-1].get_xdata().tolist() == [2, 4]  # epochs with a validation
+
+
+# Names that matplotlib, SVG or LaTeX would read as markup.
+ODD = "a $x_ y^{$ & <b> 100% \\alpha"
+
+
+@pytest.mark.parametrize("plot", OF_ONE)
+def test_labels_are_not_read_as_formulas(tmp_path, plot):
+    results = made_up(tmp_path, published=write_published(tmp_path / "published.tsv"))
+    results.methods["label"] = [f"{ODD} {number}" for number in range(4)]
+    for path in tmp_path.rglob("per_class.csv"):
+        rows = pd.read_csv(path)
+        rows.assign(name=[f"{ODD} {number}" for number in range(len(rows))]).to_csv(path, index=False)
+    figure = plot(results)
+    assert any(ODD in text for text in texts(figure))
+    plot_style.save(figure, [tmp_path / f"figure.{suffix}" for suffix in ("png", "svg", "pdf")])
+    assert "a $x_ y^{$ &amp; &lt;b&gt; 100% \\alpha" in (tmp_path / "figure.svg").read_text()
+
+
+def test_157_long_class_names_stay_apart(tmp_path):
+    """The names of Charades' classes, at the sizes at which they are drawn."""
+    names = [f"Watching something/someone/themselves in {number}" for number in range(157)]
+    results = made_up(tmp_path)
+    for path in tmp_path.rglob("per_class.csv"):
+        pd.DataFrame({"name": names, "ap": np.linspace(0.01, 0.6, 157)}).to_csv(path, index=False)
+    for figure in (plot_classes(results), plot_gains(results)):
+        figure.draw_without_rendering()
+        boxes = [label.get_window_extent().extents for axes in figure.axes for label in axes.get_yticklabels()]
+        width, height = figure.canvas.get_width_height()
+        assert all(x1 >= 0 and y1 >= 0 and x2 <= width and y2 <= height for x1, y1, x2, y2 in boxes)
+        assert sum(overlap(a, b) for a in boxes for b in boxes if a is not b) == 0
+        assert width / figure.dpi < 20  # inches: a page shows it without shrinking it to dots
+    assert sum(len(axes.get_yticklabels()) for axes in plot_classes(results).axes[:-1]) == 157
+
+
+# --- The table of figures --------------------------------------------------------------------------------------------
+
+
+def test_which_figures_an_experiment_has():
+    always = ["ava_mean_ap", "ava_classes", "ava_training"]
+    assert figure_names(["ava"], ["self-supervised"], False) == always
+    assert figure_names(["ava"], ["none"], False) == always
+    assert figure_names(["ava"], ["none", "supervised"], False) == [*always, "ava_gains"]
+    assert figure_names(["ava"], ["supervised"], True) == [*always, "ava_ranking"]
+    both = figure_names(["ava", "charades"], ["none", "self-supervised", "self-supervised"], True)
+    assert both == [
+        *always,
+        *("ava_gains", "ava_ranking"),
+        *("charades_mean_ap", "charades_classes", "charades_training", "charades_gains", "charades_ranking"),
+        "dataset_scatter",
+    ]
+
+
+def test_every_figure_has_a_script_and_a_caption():
+    for figure in FIGURES:
+        assert (ROOT / f"workflow/scripts/plot_{figure.name}.py").is_file()
+        assert (ROOT / f"workflow/report/{figure.name}.rst").read_text().strip()
+    scripts = {path.stem for path in (ROOT / "workflow/scripts").glob("plot_*.py")}
+    assert scripts == {f"plot_{figure.name}" for figure in FIGURES}
+
+
+def test_a_figure_is_found_by_the_name_of_its_file():
+    datasets = list(DATASETS)
+    for stem in figure_names(datasets, ["none", "supervised"], True):
+        figure, shown = find_figure(stem, datasets)
+        assert stem == figure.stem.format(dataset=shown[0])
+        assert shown == (datasets if figure.name == "dataset_scatter" else [stem.partition("_")[0]])
+    with pytest.raises(ValueError, match="ava_map: no figure"):
+        find_figure("ava_map", datasets)
+
+
+def test_the_plan_needs_no_matplotlib():
+    code = "import sys, workflow.lib.report.figures; sys.exit('matplotlib' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)

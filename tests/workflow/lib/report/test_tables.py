@@ -1,0 +1,138 @@
+"""Tables: numbers, order, highlights, pending runs and sources."""
+
+import json
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+
+from tests.helpers.made_up_results import RUN, made_up, read, write_published
+from trainer.config import Run, fingerprint
+from trainer.utils import settings
+from workflow.lib.report.tables import side_by_side, side_by_side_text_table, table, text_table, write_table
+from workflow.lib.report.text_table import Cell, TextTable, latex, markdown
+
+
+def written(tmp_path, results):
+    output = SimpleNamespace(csv=tmp_path / "t.csv", markdown=tmp_path / "t.md", latex=tmp_path / "t.tex")
+    write_table(table(results), text_table(results), output)
+    return pd.read_csv(output.csv), output.markdown.read_text(), output.latex.read_text()
+
+
+def test_one_row_per_method_in_the_given_order(tmp_path):
+    rows, text, _ = written(tmp_path, made_up(tmp_path))
+    assert list(rows.method) == ["scratch", "moco", "video_moco", "supervised"]
+    assert list(rows.mAP) == [12.0, 20.0, 25.0, 40.0]
+    assert not {"published_mAP", "difference", "status", "official_mAP"} & set(rows)
+    assert rows.mAP_std.isna().all()
+    assert list(rows.videos_tested) == [1814] * 4
+    assert [line.split("|")[1].strip() for line in text.splitlines() if line.startswith("|")][2:] == list(rows.label)
+
+
+def test_seeds_give_mean_and_standard_deviation(tmp_path):
+    rows, text, tex = written(tmp_path, made_up(tmp_path, seeds=(1, 2, 3)))
+    assert list(rows.mAP) == [14.0, 22.0, 27.0, 42.0]
+    assert list(rows.mAP_std) == [2.0] * 4
+    assert list(rows.seeds) == [3] * 4
+    assert "_27.0 ± 2.0_" in text and "**42.0 ± 2.0**" in text
+    assert r"\underline{27.0 $\pm$ 2.0}" in tex and r"\textbf{42.0 $\pm$ 2.0}" in tex
+
+
+def test_published_numbers_are_beside_ours(tmp_path):
+    results = made_up(tmp_path, published=write_published(tmp_path / "published.tsv"))
+    rows, text, tex = written(tmp_path, results)
+    assert list(rows.published_mAP[1:3]) == [21.5, 24.0]
+    assert list(rows.difference[1:3]) == [-1.5, 1.0]
+    assert rows.published_mAP.isna().tolist() == [False, False, False, True]
+    assert rows.published_source.tolist()[:3] == ["old paper", "new paper", "new paper"]  # MoCo: its first row
+    assert "Published numbers are from new paper, for No pre-training from old paper." in text
+    assert "| −1.5 |" in text.replace("  ", "") and "+1.0" in text
+    assert "$-$1.5" in tex and r"& \underline{\textbf{24.0}} & +1.0" in tex
+
+
+def test_ava_shows_both_protocols(tmp_path):
+    rows, text, _ = written(tmp_path, made_up(tmp_path, "ava"))
+    assert list(rows.official_mAP) == [11.0, 19.0, 24.0, 39.0]
+    assert "Official" in text.splitlines()[2]
+
+
+def test_unfinished_runs_are_pending(tmp_path):
+    rows, text, _ = written(
+        tmp_path, made_up(tmp_path, seeds=(1, 2), without=[("moco", 1), ("moco", 2), ("supervised", 2)])
+    )
+    assert list(rows.status) == ["finished", "pending", "finished", "1 of 2 runs"]
+    assert rows.mAP.isna().tolist() == [False, True, False, False]
+    assert list(rows.seeds) == [2, 0, 2, 1]
+    assert "3 of 8 runs are pending" in text
+    assert "pending" in next(line for line in text.splitlines() if "| MoCo" in line)
+
+
+def test_a_run_with_other_settings_is_pending_and_one_of_another_machine_is_not(tmp_path):
+    def change(method, **changes):
+        path = tmp_path / "charades" / method / "seed1/metrics.json"
+        run = settings.read(Run, RUN | {"method": method} | changes, "made up")
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"fingerprint": fingerprint(run)}))
+
+    made_up(tmp_path)
+    change("scratch", machine=RUN["machine"] | {"workers": 8, "threads": 2, "checkpoint_minutes": 1})
+    change("moco", training=RUN["training"] | {"epochs": 3})
+    change("video_moco", training=RUN["training"] | {"precision": "bfloat16"})
+    rows = table(read(tmp_path))
+    assert list(rows.status) == ["finished", "pending", "pending", "finished"]
+
+
+@pytest.mark.parametrize("trained", ["again", "at this moment"])
+def test_a_run_that_is_trained_again_is_pending_until_it_is_scored(tmp_path, trained):
+    made_up(tmp_path)
+    environment = tmp_path / "charades/moco/seed1/environment.json"
+    if trained == "again":
+        environment.write_text(json.dumps(json.loads(environment.read_text()) | {"time": "later"}))
+    else:
+        environment.unlink()  # as Snakemake does
+    assert list(table(read(tmp_path)).status) == ["finished", "pending", "finished", "finished"]
+
+
+def test_nothing_finished(tmp_path):
+    rows, text, _ = written(tmp_path, made_up(tmp_path, without=[(m, 1) for m in METHOD_NAMES]))
+    assert list(rows.status) == ["pending"] * 4
+    assert "**" not in text
+
+
+METHOD_NAMES = ["scratch", "moco", "video_moco", "supervised"]
+
+
+def test_both_datasets_side_by_side(tmp_path):
+    published = write_published(tmp_path / "published.tsv")
+    datasets = [made_up(tmp_path, "ava", (0,), published), made_up(tmp_path, "charades", (1,), published)]
+    rows = side_by_side(datasets)
+    assert list(rows.ava_mAP.round(2)) == [10.0, 18.0, 23.0, 38.0]
+    assert list(rows.charades_difference.round(2)[1:3]) == [-1.5, 1.0]
+    text = side_by_side_text_table(datasets)
+    assert list(text.columns) == [
+        *("Method", "AVA", "AVA published", "AVA difference"),
+        *("Charades", "Charades published", "Charades difference"),
+    ]
+    assert [row[0].text for row in text.rows] == ["No pre-training", "MoCo", "VideoMoCo", "Supervised"]
+
+
+def test_markdown_is_aligned_and_latex_is_escaped():
+    columns = {"Method": [Cell("A & B_1|x"), Cell("C $")], "50%": [Cell("9.0"), Cell("10.0", best=True)]}
+    table = TextTable("T", columns, "N")
+    lines = markdown(table).splitlines()
+    assert lines[2:6] == [
+        "| Method     |      50% |",
+        "|------------|---------:|",
+        "| A & B_1\\|x |      9.0 |",
+        "| C $        | **10.0** |",
+    ]
+    tex = latex(table)
+    assert r"A \& B\_1|x & 9.0 \\" in tex and r"C \$ &" in tex and r"Method & 50\% \\" in tex
+    assert tex.count("{") == tex.count("}")
+
+
+@pytest.mark.parametrize("dataset", ["ava", "charades"])
+def test_every_latex_row_has_as_many_cells(tmp_path, dataset):
+    _, _, tex = written(tmp_path, made_up(tmp_path, dataset))
+    rows = [line for line in tex.splitlines() if line.endswith(r"\\")]
+    columns = tex.split(r"\begin{tabular}{")[1].split("}")[0]
+    assert {len(row.split(" & ")) for row in rows} == {len(columns)}

@@ -1,0 +1,289 @@
+"""The report page: one file that holds everything, opens without network, and sorts."""
+
+import io
+import json
+import os
+import re
+import shutil
+import subprocess
+import tarfile
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+import simplejpeg
+import yaml
+
+from tests.helpers.made_up_results import METHODS, RUN, made_up, write_published
+from trainer.data.frame_archive import index_tar, write_index
+from trainer.utils.errors import InputError
+from workflow.lib.report import plot_style
+from workflow.lib.report.examples import best_run_examples, evenly_spaced, run_examples
+from workflow.lib.report.step_costs import step_costs
+from workflow.scripts.plot_dataset_scatter import plot_dataset_scatter
+from workflow.scripts.plot_mean_ap import plot_mean_ap
+from workflow.scripts.report_html import duration, facts, report
+
+TEMPLATE = Path(__file__).parents[3] / "workflow/report/report.html.j2"
+CONFIG = {
+    "datasets": ["ava", "charades"],
+    "charades": {"seeds": [1]},
+    "recipes": {"cnn": {"ava": {"dropout": 0.25}}},
+}
+PUBLISHED = {
+    "charades": {"seeds": [1, 2, 3]},
+    "recipes": {"cnn": {"ava": {"dropout": 0.5}}},
+    "method": {"bn_eps": 1e-5},
+}
+METHOD_ROWS = {method: {"recipe": "cnn", "bn_eps": "1e-5"} for method in METHODS}
+
+
+def with_predictions(folder, results):
+    """Add frames of one video, its lists, config.yaml and predictions to every run; return ``results``."""
+    write_frames(folder)
+    names = {1: "bend/bow (at the waist)", 2: "talk to (e.g., self, a person, a group)", 4: "dance"}
+    entries = [f'item {{\n  name: "{name}"\n  id: {number}\n}}\n' for number, name in names.items()]
+    (folder / "labels.pbtxt").write_text("".join(entries))
+    (folder / "truth.csv").write_text("-v,0902,0.1,0.2,0.5,0.9,1,0\n-v,0902,0.1,0.2,0.5,0.9,4,0\n-v,0903,0,0,1,1,4,0\n")
+    (folder / "excluded.csv").write_text("-v,0903\n")
+    box = "0.120,0.200,0.500,0.900"
+    (folder / "list.csv").write_text(
+        f"video,second,center,x1,y1,x2,y2,labels\n-v,902,20,{box},\n-v,902,20,0.7,0.1,0.9,0.9,\n-v,903,39,{box},\n"
+    )
+    files = {"frames": "frames.csv", "train": "list.csv", "test": "list.csv", "label_map": "labels.pbtxt"}
+    if results.dataset == "ava":
+        files |= {"ground_truth": "truth.csv", "excluded": "excluded.csv"}
+    run = RUN | {"dataset": results.dataset, "data": {name: str(folder / file) for name, file in files.items()}}
+    for row in results.runs.itertuples():
+        Path(row.folder, "config.yaml").write_text(yaml.safe_dump(run))
+        scores = np.array([[0.8, 0.1, 0.9, 0.3], [0.2, 0.7, 0.0, 0.1], [0.1, 0.1, 0.1, 0.1]])
+        if results.dataset == "ava":
+            boxes = np.array([[0.12, 0.2, 0.5, 0.9], [0.7, 0.1, 0.9, 0.9], [0.12, 0.2, 0.5, 0.9]])
+            arrays = {"video": np.array(["-v"] * 3), "second": np.array([902, 902, 903]), "box": boxes, "score": scores}
+        else:
+            target = np.array([[0, 1, 1, 0]])
+            arrays = {"video": np.array(["-v"]), "target": target, "score": scores[:1]}
+        np.savez(f"{row.folder}/predictions.npz", **arrays)
+    return results
+
+
+def write_frames(folder):
+    with tarfile.open(folder / "frames.tar", "w") as tar:
+        for number in range(40):
+            jpeg = simplejpeg.encode_jpeg(np.full((60, 80, 3), 6 * number, np.uint8))
+            member = tarfile.TarInfo(f"-v/-v_{number + 1:06d}.jpg")
+            member.size = len(jpeg)
+            tar.addfile(member, io.BytesIO(jpeg))
+    write_index(folder / "frames.npy", [place[1:] for place in index_tar(folder / "frames.tar")])
+    row = f"-v,40,{folder}/frames.tar,{folder}/frames.npy,0"
+    (folder / "frames.csv").write_text(f"video,frames,archive,index,first\n{row}\n")
+
+
+def write_page(folder, without=()):
+    """Write a report of both datasets; return its path."""
+    published = write_published(folder / "published.tsv")
+    datasets = []
+    for dataset, seed in (("ava", 0), ("charades", 1)):
+        (folder / dataset).mkdir()
+        results = made_up(folder / "runs", dataset, (seed,), published, without)
+        datasets.append(with_predictions(folder / dataset, results))
+    figures = [folder / f"{results.dataset}_mean_ap.svg" for results in datasets]
+    for results, path in zip(datasets, figures, strict=True):
+        plot_style.save(plot_mean_ap(results), [path])
+    figures.append(folder / "dataset_scatter.svg")
+    plot_style.save(plot_dataset_scatter(datasets), figures[-1:])
+    (folder / "records").mkdir()
+    (folder / "records" / "-v.json").write_text('{"ffmpeg": "7.0.2-static"}')
+    page = folder / "report.html"
+    text = report(TEMPLATE, datasets, figures, folder / "none", folder / "records", CONFIG, PUBLISHED, METHOD_ROWS)
+    page.write_text(text, encoding="utf-8")
+    return page
+
+
+def test_the_page_holds_everything(tmp_path):
+    text = write_page(tmp_path).read_text()
+    words = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", text))
+    for said in (
+        *("No pre-training", "40.0", "AVA difference", "AVA: mAP per method", "cnn: ava: dropout 0.5 0.25"),
+        *("7.0.2-static", "4 of 4 runs finished", "-v, second 902", "commit", "AVA and Charades: mAP compared"),
+    ):
+        assert said in words, said
+    assert "pending" not in words
+    assert "Settings that differ from the published recipe : 2." in words
+    assert '<span class="best ">40.0</span>' in text
+    assert '<span class=" best-self-supervised">25.0</span>' in text
+
+
+def test_the_page_asks_nothing_of_the_network(tmp_path):
+    text = write_page(tmp_path).read_text()
+
+    class Addresses(HTMLParser):
+        def handle_starttag(self, tag, attributes):
+            for name, value in attributes:
+                if name in ("src", "href", "xlink:href", "action", "srcset") and not value.startswith(("#", "data:")):
+                    found.append((tag, name, value))
+
+    found = []
+    Addresses().feed(text)
+    assert found == []
+    assert not re.search(r"@import|url\((?!#)", text)
+
+
+def test_pending_runs_are_announced_at_the_top(tmp_path):
+    text = write_page(tmp_path, without=[("supervised", 0), ("supervised", 1), ("moco", 1)]).read_text()
+    assert "3 of 8 runs are pending" in text
+    assert text.count(">pending</td>") == 2 * 3  # in the table of both, and of each
+
+
+def test_ids_are_not_twice(tmp_path):
+    found = re.findall(r'\bid="([^"]+)"', write_page(tmp_path).read_text())
+    assert len(found) == len(set(found))
+
+
+def test_examples_of_ava(tmp_path):
+    results = with_predictions(tmp_path, made_up(tmp_path / "runs", "ava", (0,)))
+    [example] = run_examples(results.runs.folder[0])  # second 903 is excluded
+    first, second = example.subjects
+    assert first.labels == ["bend/bow (at the waist)", "dance"]  # its box overlaps the true one by 0.95
+    assert second.labels == []
+    shown = [(p.name, p.score, p.annotated) for p in first.predictions]
+    # class 3 has no name, since it is not evaluated
+    talk = ("talk to (e.g., self, a person, a group)", 0.1, False)
+    assert shown == [("bend/bow (at the waist)", 0.8, True), ("dance", 0.3, True), talk]
+    assert len(example.strip) == 5 and example.image.startswith("data:image/jpeg;base64,")
+
+
+def test_examples_of_charades(tmp_path):
+    results = with_predictions(tmp_path, made_up(tmp_path / "runs"))
+    [example] = run_examples(results.runs.folder[0])
+    assert example.image is None and len(example.strip) == 5
+    [subject] = example.subjects
+    assert subject.labels == ["dance", "talk to (e.g., self, a person, a group)"]
+    assert [p.annotated for p in subject.predictions] == [True, False, False, True]
+
+
+def test_missing_frames_are_reported(tmp_path):
+    results = with_predictions(tmp_path, made_up(tmp_path / "runs"))
+    (tmp_path / "frames.tar").unlink()
+    with pytest.raises(InputError, match="frame 0 of video -v"):
+        run_examples(results.runs.folder[0])
+    shown = best_run_examples(results)
+    assert shown.examples == [] and "frame 0 of video -v" in shown.missing
+
+
+def test_examples_are_of_the_best_run(tmp_path):
+    results = with_predictions(tmp_path, made_up(tmp_path / "runs"))
+    shown = best_run_examples(results)
+    assert (shown.dataset, shown.method, shown.missing) == ("Charades", "Supervised", "")
+    assert [example.title for example in shown.examples] == ["-v"]
+
+
+def test_evenly_spaced():
+    assert evenly_spaced(list(range(10)), 4) == [0, 3, 6, 9]
+    assert evenly_spaced([7], 4) == [7] and evenly_spaced([], 4) == []
+
+
+def test_cost_is_summed_by_step_and_dataset(tmp_path):
+    for path, seconds, memory in (
+        ("cut_film/a.tsv", 60, "10"),
+        ("finetune/ava/moco/seed0.tsv", 7200, "2048"),
+        ("finetune/ava/tclr/seed0.tsv", 3600, "1024"),
+        ("finetune/ava/gone/seed0.tsv", 3600, "1024"),
+        ("finetune/charades/moco/seed1.tsv", 1800, "-"),
+        ("index_charades.tsv", 36, "-"),
+    ):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(f"s\th:m:s\tmax_rss\n{seconds}\t0:00:00\t{memory}\n")
+        os.utime(tmp_path / path, (seconds, seconds))
+    gpus = {"ava/moco/seed0": 4, "ava/tclr/seed0": 4, "charades/moco/seed1": 1}
+    costs = step_costs(tmp_path, gpus).set_index(["step", "dataset"])
+    ava = costs.loc["finetune", "ava"]
+    assert (ava.jobs, ava.hours, ava.longest, ava.gpu_hours, ava.memory) == (2, 3, 2, 12, 2)
+    assert costs.loc[("finetune", "charades"), "gpu_hours"] == 0.5
+    assert costs.loc[("cut_film", ""), "gpu_hours"] == 0
+    assert list(costs.index.get_level_values(0)) == ["index_charades", "cut_film", "finetune", "finetune"]
+    assert step_costs(tmp_path / "nothing", {}).empty
+
+
+def test_durations():
+    assert [duration(hours) for hours in (0.002, 0.5, 26.51)] == ["7 s", "30 min 0 s", "26 h 30 min"]
+
+
+def test_facts_name_code_and_machines_of_the_runs(tmp_path):
+    results = with_predictions(tmp_path, made_up(tmp_path / "runs"))
+    other = {
+        "time": "2026-11-26T09:30:00.000+00:00",
+        "code": "commit b",
+        "processor": "a CPU",
+        "packages": {"torch": "2.16.0"},
+        "gpus": ["a GPU", "a GPU"],
+    }
+    Path(results.runs.folder[1], "environment.json").write_text(json.dumps(other))
+    found = facts([results], tmp_path)
+    assert found["Code of the runs"] == "commit a; commit b"
+    assert found["Trained on"] == "a CPU, a GPU"
+    assert found["PyTorch of the runs"] == "2.15.0, 2.16.0"
+    assert found["Training started"] == "2026-11-25 08:00 to 2026-11-26 09:30"
+
+
+def test_facts_without_a_run(tmp_path):
+    found = facts([made_up(tmp_path, without=[(method, 1) for method in METHODS])], tmp_path)
+    assert found["Charades"] == "0 of 4 runs finished, 4 methods, seeds –"
+    assert "Training started" not in found and "ffmpeg" not in found
+
+
+# In a browser ---------------------------------------------------------------------------------------------------------
+
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+# Clicks two headings and writes into the title what a person would see.
+SCRIPT = """
+<script>
+const errors = [];
+addEventListener("error", event => errors.push(event.message || "a resource did not load"), true);
+addEventListener("load", () => {
+  const table = document.querySelectorAll(".sortable")[1];
+  const first = () => [...table.tBodies[0].rows].map(row => row.cells[0].textContent.trim()).join(",");
+  const seen = [first()];
+  const buttons = table.querySelectorAll("button");
+  buttons[1].click(); seen.push(first());
+  buttons[1].click(); seen.push(first());
+  buttons[0].click(); seen.push(first());
+  const broken = [...document.images].filter(image => !image.naturalWidth).length;
+  const box = document.querySelector(".box").getBoundingClientRect();
+  const frame = document.querySelector(".frame").getBoundingClientRect();
+  const place = (box.left - frame.left) / frame.width;
+  const wide = document.documentElement.scrollWidth - document.documentElement.clientWidth;
+  document.title = JSON.stringify({errors, seen, broken, wide, place, images: document.images.length});
+});
+</script>
+"""
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium here (Debian: apt-get install chromium)")
+@pytest.mark.parametrize("width", [1300, 500])
+def test_in_a_browser(tmp_path, width):
+    page = write_page(tmp_path)
+    page.write_text(page.read_text().replace("<head>", "<head>" + SCRIPT, 1))
+    options = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"]
+    command = [
+        BROWSER,
+        *options,
+        f"--window-size={width},900",
+        "--virtual-time-budget=5000",
+        "--dump-dom",
+        f"file://{page}",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    seen = yaml.safe_load(re.search(r"<title>(\{.*?\})</title>", done.stdout)[1])
+    assert seen["errors"] == [] and seen["broken"] == 0
+    assert seen["images"] == 1 + 5 + 5
+    assert seen["wide"] == 0  # the page itself never scrolls sideways
+    assert seen["place"] == pytest.approx(0.12, abs=0.005)  # of the first box, a fraction of the frame
+    assert seen["seen"] == [
+        "No pre-training,MoCo,VideoMoCo,Supervised",
+        "Supervised,VideoMoCo,MoCo,No pre-training",  # the best mAP first
+        "No pre-training,MoCo,VideoMoCo,Supervised",
+        "MoCo,No pre-training,Supervised,VideoMoCo",  # by name
+    ]

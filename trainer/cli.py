@@ -1,0 +1,64 @@
+"""The command line that train and evaluate share: read a run, lease its GPUs, start its processes."""
+
+import argparse
+import logging
+import sys
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+
+from trainer import config
+from trainer.distributed import gpu_lease
+from trainer.distributed.launch import is_rank, run_ranks
+from trainer.utils.errors import exit_on_input_error
+
+log = logging.getLogger("trainer")
+
+
+def parse(about, *actions):
+    """Read ``[action] --config FILE [--gpus N]``; return (action or None, run, folder of the config).
+
+    Ends the process with one line if the config cannot be read.
+    """
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    if actions:
+        parser.add_argument("action", choices=actions)
+    parser.add_argument("--config", required=True, type=Path, help="config.yaml of a run; results go beside it")
+    parser.add_argument("--gpus", type=int, default=0, help="processes, one per GPU (default: machine: world_size)")
+    arguments = parser.parse_args()
+    with exit_on_input_error():
+        run = config.load(arguments.config)
+    world_size = fitting_world_size(arguments.gpus or run.machine.world_size, run.training.micro_batches)
+    run = replace(run, machine=replace(run.machine, world_size=world_size))
+    return getattr(arguments, "action", None), run, arguments.config.parent
+
+
+def fitting_world_size(gpus, micro_batches):
+    """Return the largest number of GPUs, at most ``gpus``, that divides the micro-batches; the others stay free."""
+    world_size = max((count for count in range(1, gpus + 1) if micro_batches % count == 0), default=1)
+    if world_size < gpus and not is_rank():
+        log.info(
+            "%d GPUs given, %d used: the number must divide training: micro_batches %d", gpus, world_size, micro_batches
+        )
+    return world_size
+
+
+def launch(module, work, run, folder):
+    """Call ``work(run, folder, group)`` in every process of the run, on GPUs that no other job uses.
+
+    ``module`` is what this process runs; with several ranks it is started again, once for each.
+    """
+    from trainer.distributed.process_group import join
+
+    with exit_on_input_error():
+        if is_rank():
+            with join(run) as group:
+                work(run, folder, group)
+            return
+        with gpu_lease.lease(run.machine.world_size) if run.machine.device == "cuda" else nullcontext():
+            if run.machine.world_size > 1:
+                run_ranks(run.machine.world_size, ["-m", module, *sys.argv[1:]])
+            else:
+                with join(run) as group:
+                    work(run, folder, group)

@@ -1,0 +1,167 @@
+"""Batches of clips: what a batch holds, which clips are in it, and the loaders that serve it."""
+
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from trainer.utils.errors import InputError
+
+
+@dataclass
+class Sample:
+    """One clip as a dataset serves it."""
+
+    clip: torch.Tensor  # (T, H, W, 3) RGB, 0..255, uint8 or float32
+    targets: torch.Tensor  # (boxes or 1, classes) float32, 0 or 1
+    name: str  # for messages: "-5KQ66BBWC4 second 904"
+    row: int  # which item of the dataset it is
+    boxes: torch.Tensor | None = None  # (boxes, 4) float32, pixels of the clip
+    origins: torch.Tensor | None = None  # (boxes, 4) float32, the same as fractions of the frame, as listed
+
+
+@dataclass
+class Batch:
+    """B clips of one size, and their N boxes (AVA)."""
+
+    clips: torch.Tensor  # (B, 3, T, H, W) RGB, 0..255, uint8 or float32; not normalized, see `normalize_clips`
+    targets: torch.Tensor  # (N boxes, or B clips without boxes; classes) float32, 0 or 1
+    names: list[str]  # of each clip, for messages
+    rows: list[int]  # of each clip: which item of the dataset it is
+    boxes: torch.Tensor | None = None  # (N, 5) float32: clip in the batch, x1, y1, x2, y2 in pixels of the clip
+    origins: torch.Tensor | None = None  # (N, 4) float32: the boxes as fractions of the frame, as listed
+
+    def to(self, device):
+        """Return the batch with its tensors on ``device``; copies from pinned memory do not wait."""
+        return self._each_tensor(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def pin_memory(self):
+        """Return the batch in pinned memory; the DataLoader calls this, so that copies overlap with a GPU's work."""
+        return self._each_tensor(torch.Tensor.pin_memory)
+
+    def _each_tensor(self, change):
+        tensors = {f.name: getattr(self, f.name) for f in fields(self) if torch.is_tensor(getattr(self, f.name))}
+        return replace(self, **{name: change(tensor) for name, tensor in tensors.items()})
+
+
+def collate(samples: list[Sample]) -> Batch:
+    """Stack clips of one size; boxes get the number of their clip in front."""
+    # Stacked as the frames lie in memory: turning channels to the front is free on the device, milliseconds here.
+    clips = torch.stack([sample.clip for sample in samples]).permute(0, 4, 1, 2, 3)
+    targets = torch.cat([sample.targets for sample in samples])
+    names, rows = [sample.name for sample in samples], [sample.row for sample in samples]
+    if samples[0].boxes is None:
+        return Batch(clips, targets, names, rows)
+    number = torch.repeat_interleave(torch.tensor([len(sample.boxes) for sample in samples]))
+    boxes = torch.cat([number[:, None].float(), torch.cat([sample.boxes for sample in samples])], dim=1)
+    return Batch(clips, targets, names, rows, boxes, torch.cat([sample.origins for sample in samples]))
+
+
+def normalize_clips(clips, normalization):
+    """Return clips (B, 3, T, H, W) of 0..255 as float32 (x / 255 - mean) / std, in the channel order of the run."""
+    if normalization.channel_order == "bgr":
+        clips = clips.flip(1)
+    clips = clips.to(torch.float32, memory_format=torch.contiguous_format)
+    return clips.div(255).sub_(normalization.mean).div_(normalization.std)
+
+
+def batches_of_epoch(clips, batch_size, seed, epoch):
+    """Return the clip numbers of each iteration of an epoch: (iterations, batch_size) int64.
+
+    The incomplete last batch is dropped.
+    """
+    order = np.random.default_rng([seed, epoch]).permutation(clips)
+    return order[: len(order) // batch_size * batch_size].reshape(-1, batch_size)
+
+
+class MicroBatchSampler:
+    """Serve the training batches of one rank: at each iteration its micro-batches, as lists of (epoch, clip).
+
+    A batch is split into ``micro_batches`` equal parts; rank r of R serves parts r, r + R, ... BatchNorm normalizes by
+    the statistics of one micro-batch, so the number of GPUs does not change the computation. The epoch travels with
+    each clip, so that workers which outlive epochs draw from (seed, epoch, clip).
+    """
+
+    def __init__(self, clips, batch_size, micro_batches, seed, *, rank=0, world_size=1):
+        if clips < batch_size:
+            raise InputError(f"{clips} training clips do not fill a batch of {batch_size}; lower training: batch_size")
+        if batch_size % micro_batches or micro_batches % world_size:
+            raise InputError(
+                f"a batch of {batch_size} clips does not split into {micro_batches} equal micro-batches over "
+                f"{world_size} processes; choose training: batch_size, micro_batches and GPUs (`--resources gpu=`) that "
+                "divide each other"
+            )
+        self.clips, self.batch_size, self.micro_batches, self.seed = clips, batch_size, micro_batches, seed
+        self.mine = range(rank, micro_batches, world_size)
+        self.iterations = clips // batch_size
+        self.start(0)
+
+    def start(self, epoch, iteration=0):
+        """Serve ``epoch`` from ``iteration`` on; the clips of earlier iterations are not loaded."""
+        self.epoch, self.first = epoch, iteration
+
+    def __len__(self):
+        return (self.iterations - self.first) * len(self.mine)
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        for clips in batches_of_epoch(self.clips, self.batch_size, self.seed, self.epoch)[self.first :]:
+            parts = clips.reshape(self.micro_batches, -1)
+            for part in self.mine:
+                yield [(self.epoch, int(clip)) for clip in parts[part]]
+
+
+def batches_of_equal_size(sizes, batch_size, rank=0, world_size=1):
+    """Return a rank's batches for evaluation: consecutive items of equal size, at most ``batch_size`` of them.
+
+    ``sizes`` holds one comparable value per item, in dataset order. Over all ranks each item comes exactly once.
+    """
+    batches = []
+    for item, size in enumerate(sizes):
+        if not batches or len(batches[-1]) == batch_size or sizes[batches[-1][-1]] != size:
+            batches.append([])
+        batches[-1].append(item)
+    return batches[rank::world_size]
+
+
+def training_loader(dataset: Dataset, run, rank=0) -> DataLoader:
+    """Return a loader of ``rank``'s micro-batches, which ``loader.batch_sampler.start(epoch, iteration)`` begins."""
+    training, machine = run.training, run.machine
+    sampler = MicroBatchSampler(
+        len(dataset), training.batch_size, training.micro_batches, run.seed, rank=rank, world_size=machine.world_size
+    )
+    kept = machine.workers > 0  # workers live on between epochs
+    return _loader(dataset, machine, batch_sampler=sampler, collate_fn=collate, persistent_workers=kept)
+
+
+def evaluation_loader(dataset: Dataset, run, rank=0) -> DataLoader:
+    """Return a loader of Batches of a validation or AVA test set, in list order; each clip once over all ranks."""
+    batch_size = run.training.batch_size // run.training.micro_batches
+    batches = batches_of_equal_size(dataset.sizes(), batch_size, rank, run.machine.world_size)
+    return _loader(dataset, run.machine, batch_sampler=batches, collate_fn=collate)
+
+
+def video_loader(dataset: Dataset, run, rank=0) -> DataLoader:
+    """Return a loader of test videos with all their views, one at a time; each video once over all ranks."""
+    mine = range(rank, len(dataset), run.machine.world_size)
+    # A video's frames take up to 90 MB: each worker loads one ahead instead of two.
+    ahead = {"prefetch_factor": 1} if run.machine.workers else {}
+    return _loader(dataset, run.machine, sampler=mine, batch_size=None, **ahead)
+
+
+def _loader(dataset, machine, **kind):
+    return DataLoader(
+        dataset,
+        num_workers=machine.workers,
+        pin_memory=machine.device == "cuda",
+        worker_init_fn=_ignore_sigterm,
+        generator=torch.Generator(),  # else each epoch takes a number from the generator that dropout draws from
+        **kind,
+    )
+
+
+def _ignore_sigterm(worker):
+    """Ignore the SIGTERM that a cluster sends to every process of a job: the trainer saves, then ends its workers."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -1,0 +1,53 @@
+"""What the rest of the project must know of a dataset, without importing PyTorch.
+
+Everything else that is particular to a dataset lies in its task (``trainer/tasks``), its lists (``trainer/data``) and
+its metric (``trainer/metrics``).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from types import ModuleType
+
+from trainer.metrics import ava, charades
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A dataset as tables, lists and rules see it."""
+
+    title: str  # for readers
+    num_classes: int  # outputs of the network, which may be more than the metric scores
+    metric: ModuleType  # has score_test and score_validation
+    metric_title: str  # for the heading of a table
+    score_files: tuple[str, ...]  # annotation files that the metric reads, by their field of trainer.config.Data
+    frame_separator: str  # between video and number in a frame's file name, as SlowFast has it
+    single_view: bool = False  # a test example is one clip, without further crops
+    write_official_files: Callable | None = None  # (data, predictions, folder): for the dataset's own script
+
+
+DATASETS = {
+    "ava": Dataset(
+        title="AVA",
+        num_classes=80,  # of which ActivityNet's label map scores 60
+        metric=ava,
+        metric_title="frame mAP at IoU 0.5, in percent",
+        score_files=("label_map", "ground_truth", "excluded"),
+        frame_separator="_",
+        single_view=True,
+        write_official_files=ava.write_official_files,
+    ),
+    "charades": Dataset(
+        title="Charades",
+        num_classes=157,
+        metric=charades,
+        metric_title="mAP, in percent",
+        score_files=("label_map",),
+        frame_separator="-",
+    ),
+}
+
+
+def task(dataset: str) -> ModuleType:
+    """Import the task of a dataset: its sets, its head and its prediction, see ``trainer.tasks``."""
+    return import_module(f"trainer.tasks.{dataset}")

@@ -1,0 +1,113 @@
+"""Print what is in a checkpoint, which backbone and layout it fits, and what is missing or not used.
+
+    python -m trainer.models.inspect FILE [--backbone NAME] [--layout NAME]
+    python -m trainer.models.inspect FILE --add "My method"
+
+Without --backbone it is the one that fits best. --add appends a row for the file to your own table of methods.
+"""
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+from shlex import quote
+
+from torch import Tensor
+
+from trainer.models.backbones import BACKBONES
+from trainer.models.checkpoints import find_backbone, named_tensors
+from trainer.models.layouts import LAYOUTS, as_published
+from trainer.models.matching import closest_backbone, group_keys, match_layout, named_shapes
+from trainer.models.methods_table import LOCAL_TABLE, PUBLISHED_TABLE, add_method
+from trainer.models.safe_load import Placeholder, printable, read_checkpoint
+from trainer.utils.errors import exit_on_input_error
+
+
+def main(argv=None):
+    """Run the command line; end with status 1 if the file fits no backbone whole."""
+    args = _arguments(argv)
+    with exit_on_input_error():
+        checkpoint = read_checkpoint(args.file)
+        print(f"{args.file}: {args.file.stat().st_size / 1e6:.1f} MB")
+        print(*map(printable, _content_lines(checkpoint)), sep="\n")
+        entries = named_tensors(args.file, checkpoint)
+        backbone = args.backbone or closest_backbone(entries, args.layout)[0]
+        expected = named_shapes(backbone)
+        for match in match_layout(entries, args.layout, expected):
+            print(*map(printable, _group_lines(entries[match.place.entry], match)), sep="\n")
+        match = find_backbone(args.file, entries, args.layout, expected)
+        counters = " (batch counters are not in the file)" if match.absent_counters else ""
+        print(f"fits {backbone} whole: {len(match.keys)} tensors{counters}; {match.place}{as_published(match.place)}")
+        if args.add is not None:
+            _add(args, backbone)
+
+
+def _arguments(argv):
+    parser = argparse.ArgumentParser(
+        prog="python -m trainer.models.inspect",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("file", type=Path)
+    parser.add_argument("--backbone", choices=BACKBONES, help="default: the one that fits best")
+    parser.add_argument("--layout", choices=["auto", *LAYOUTS], default="auto", help="default: auto")
+    added = parser.add_argument_group("a row of your own table of methods")
+    added.add_argument("--add", metavar="LABEL", help="name in tables and figures; the id is made from it")
+    added.add_argument("--table", type=Path, default=LOCAL_TABLE, help="default: config/local_methods.tsv")
+    added.add_argument("--recipe", metavar="NAME", help="of config/recipes.yaml; default: the backbone's")
+    added.add_argument("--pretraining", choices=["self-supervised", "supervised"], default="self-supervised")
+    return parser.parse_args(argv)
+
+
+def _content_lines(checkpoint):
+    """Return a line for each entry of what was saved; tensors that are entries themselves share one."""
+    if not isinstance(checkpoint, Mapping):
+        return [f"  a {type(checkpoint).__name__}"]
+    tensors = sum(isinstance(value, Tensor) for value in checkpoint.values())
+    lines = [f"  tensors: {tensors}"] if tensors else []
+    for key, value in checkpoint.items():
+        if isinstance(value, (int, float, str)):
+            lines.append(f"  {key}: {value}")
+        elif isinstance(value, Placeholder):
+            lines.append(f"  {key}: {type(value).__name__} (not read)")
+        elif not isinstance(value, Tensor):
+            lines.append(
+                f"  {key}: {type(value).__name__}" + (f" of {len(value)}" if hasattr(value, "__len__") else "")
+            )
+    return lines
+
+
+def _group_lines(tensors, match):
+    """Yield a line for each group of names: how many tensors and numbers, and the first one's shape."""
+    used = list(match.keys.values())
+    groups = {f"{match.place.prefix}*": used} if used else {}
+    for group, keys in (groups | group_keys(tensors, set(used))).items():
+        role = "backbone" if keys is used else "not used"
+        numbers = sum(tensors[key].numel() for key in keys) / 1e6
+        first = f"{keys[0]} {list(tensors[keys[0]].shape)}"
+        yield f"  {role} {group}: {len(keys)} of {numbers:.2f} M numbers, first {first}"
+
+
+def _add(args, backbone):
+    """Append the file to the table and print the commands that come next."""
+    method = add_method(
+        args.table,
+        args.add,
+        args.file,
+        pretraining=args.pretraining,
+        layout=args.layout,
+        backbone=backbone,
+        recipe=args.recipe or BACKBONES[backbone].recipe,
+    )
+    print(f"added {method} to {args.table}; next:")
+    known = args.table.resolve() in (LOCAL_TABLE.resolve(), PUBLISHED_TABLE.resolve())
+    table = [] if known else [f"local_methods_table={args.table.resolve()}"]
+    for target, settings in (
+        (f"results/checkpoints/{method}.txt", table),
+        ("results/ava_table.csv", [f"methods=[scratch, {method}]", *table]),
+    ):
+        config = ["--config", *map(quote, settings)] if settings else []
+        print(" ", *["snakemake", target, *config])
+
+
+if __name__ == "__main__":
+    main()

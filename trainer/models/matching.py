@@ -1,0 +1,164 @@
+"""Match a file's tensors to a backbone's: which keys hold them, and what is missing, mismatched or unexpected."""
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from trainer.models.backbones import BACKBONES, build_backbone
+from trainer.models.layouts import LAYOUTS, SCHEMES, Layout
+
+# A momentum encoder is a running mean of the trained one and has its names; the trained one is what methods publish.
+MOMENTUM_COPIES = {"encoder_k.": "encoder_q.", "key_encoder.": "backbone."}
+
+
+@dataclass(frozen=True)
+class LayoutMatch:
+    """A file beside a backbone: which keys hold its tensors at one place, and what is not as it must be."""
+
+    place: Layout
+    keys: dict[str, str]  # backbone's name: file's
+    fitting: set[str]  # of these names, those whose tensor is as it must be
+    absent_counters: set[str]
+    missing: list[str]
+    mismatched: list[str]  # one phrase each
+    unexpected: list[str]  # keys under the prefix that no tensor of a backbone has
+
+    @property
+    def whole(self) -> bool:
+        return not self.missing and not self.mismatched
+
+    def looks_like(self, expected: dict[str, Tensor]) -> bool:
+        """Return whether half of the convolutions fit; BatchNorm's vectors fit many a network."""
+        convolutions = {name for name, tensor in expected.items() if tensor.dim() > 1}
+        return len(self.fitting & convolutions) >= len(convolutions) / 2
+
+
+def named_shapes(backbone: str) -> dict[str, Tensor]:
+    """Return the names and shapes of a backbone's tensors, without memory."""
+    with torch.device("meta"):
+        return build_backbone(backbone).state_dict()
+
+
+def closest_backbone(entries, layout: str) -> tuple[str, LayoutMatch | None]:
+    """Return the backbone of which ``entries`` lack the smallest part, and how they match it."""
+
+    def flaws(match, expected):
+        return (len(match.missing) + len(match.mismatched)) / len(expected)
+
+    found = []
+    for name in BACKBONES:
+        expected = named_shapes(name)
+        matches = [(flaws(match, expected), match) for match in match_layout(entries, layout, expected)]
+        found.append((name, *min(matches, key=lambda pair: pair[0], default=(1, None))))
+    name, _, match = min(found, key=lambda item: item[1])
+    return name, match
+
+
+def match_layout(entries, layout: str, expected: dict[str, Tensor]) -> list[LayoutMatch]:
+    """Match the place of a named layout, or for "auto" the places where at least half of the names occur.
+
+    Half, not all: beside a backbone that lacks a tensor, another whole one must not be taken unnoticed. If no place has
+    half of them, the closest is returned; none if no name occurs.
+    """
+    if layout != "auto":
+        places = [Layout(p.entry, prefix + p.prefix, p.scheme) for p in [LAYOUTS[layout]] for prefix in ("", "module.")]
+        matches = [_match_at(p, entries[p.entry], expected) for p in places if p.entry in entries]
+        return sorted(matches, key=_closeness)[-1:]
+    matches = [match for entry, tensors in entries.items() for match in _matches_in(entry, tensors, expected)]
+    close = [match for match in matches if len(match.keys) >= len(expected) / 2]
+    return close or sorted(matches, key=_closeness)[-1:]
+
+
+def _closeness(match):
+    return len(match.fitting), -len(match.unexpected)
+
+
+def _matches_in(entry, tensors, expected):
+    """Yield a match for each prefix that makes a name of the backbone, by the scheme that makes most of them."""
+    named = Counter()
+    for scheme in SCHEMES:
+        for key in tensors:
+            starts = [0, *(dot.end() for dot in re.finditer(r"\.", key))]
+            named.update((key[:i], scheme) for i in starts if _rename(key[i:], scheme) in expected)
+    schemes = {}
+    for (prefix, scheme), _count in named.most_common():
+        schemes.setdefault(prefix, scheme)
+    for prefix, scheme in schemes.items():
+        if not _is_momentum_copy(prefix, tensors):
+            yield _match_at(Layout(entry, prefix, scheme), tensors, expected)
+
+
+def _is_momentum_copy(prefix, keys):
+    originals = [prefix.replace(copy, trained) for copy, trained in MOMENTUM_COPIES.items() if copy in prefix]
+    return any(key.startswith(original) for original in originals for key in keys)
+
+
+def _rename(name, scheme):
+    for pattern, ours in SCHEMES[scheme]:
+        renamed, count = re.subn(pattern, ours, name)
+        if count:
+            return renamed
+    return name
+
+
+def _match_at(place, tensors, expected):
+    named, wrong = {}, []  # wrong: (name, what is wrong with a key of that name)
+    for key in tensors:
+        if key.startswith(place.prefix):
+            name = _rename(key.removeprefix(place.prefix), place.scheme)
+            if name in named:
+                wrong.append((name, f"{key} is {name} as {named[name]} is"))
+            named[name] = key
+    keys = {name: named[name] for name in expected if name in named}
+    wrong += [
+        (name, f"{key} {words}") for name, key in keys.items() if (words := _mismatch(tensors[key], expected[name]))
+    ]
+    counters = {name for name in expected if name.endswith(".num_batches_tracked")}
+    absent_counters = set() if counters & named.keys() else counters
+    return LayoutMatch(
+        place=place,
+        keys=keys,
+        fitting=keys.keys() - {name for name, _ in wrong},
+        absent_counters=absent_counters,
+        missing=[name for name in expected if name not in named and name not in absent_counters],
+        mismatched=[words for _, words in wrong],
+        unexpected=[key for name, key in named.items() if name not in expected],
+    )
+
+
+def _mismatch(tensor, expected):
+    """Return what is wrong with a tensor, or None."""
+    if tensor.shape != expected.shape:
+        return f"is {list(tensor.shape)}, expected {list(expected.shape)}"
+    if tensor.is_meta or tensor.is_quantized or tensor.layout != torch.strided:
+        return "is not a plain tensor"
+    if not expected.is_floating_point():  # a counter, in whatever type
+        return None
+    if not tensor.is_floating_point():
+        return f"holds {tensor.dtype}, expected {expected.dtype}"
+    return None if tensor.isfinite().all() else "holds NaN or infinity"
+
+
+def group_keys(keys, used) -> dict[str, list[str]]:
+    """Group the keys that are not in ``used`` by the shortest beginning that no used key shares.
+
+    Groups that differ in a number at their end (mlp_v0 to mlp_v9) are one, named with a star.
+    """
+    shared = {"module"} | {key[: dot.start()] for key in used for dot in re.finditer(r"\.", key)}
+    groups = {}
+    for key in keys:
+        if key not in used:
+            beginnings = [key[: dot.start()] for dot in re.finditer(r"\.", key)]
+            groups.setdefault(next((b for b in beginnings if b not in shared), key), []).append(key)
+    starred = Counter(_starred(group) for group in groups)
+    merged = {}
+    for group, members in groups.items():
+        merged.setdefault(_starred(group) if starred[_starred(group)] > 1 else group, []).extend(members)
+    return merged
+
+
+def _starred(group):
+    return re.sub(r"(?<=[A-Za-z_])\d+$", "*", group)

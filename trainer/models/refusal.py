@@ -1,0 +1,84 @@
+"""Explain why a file does not hold a whole backbone: what is wrong, the first examples, and what may help."""
+
+import re
+
+from trainer.models.backbones import BACKBONES
+from trainer.models.layouts import LAYOUTS, as_published
+from trainer.models.matching import closest_backbone, group_keys, match_layout, named_shapes
+
+# Files of authors' own sites whose network is not torchvision's: a name, the tensor's first size (None: any), words.
+OTHER_NETWORKS = (
+    (
+        r"\.spatial_conv\.weight$",
+        None,
+        "The names are those of the RSPNet authors' own file (model_best_r21d_200epoch.pth.tar), another R(2+1)D with "
+        "one block per stage; the benchmark pre-trained RSPNet anew: take its snellius_checkpoint_epoch_200.pth.tar.",
+    ),
+    (
+        r"\.spt_conv1\.weight$",
+        None,
+        "The names are those of the AVID-CMA authors' own file, another R(2+1)D; the benchmark pre-trained AVID-CMA "
+        "anew: take its avid_cma_ckpt-ep20.pth.tar.",
+    ),
+    (
+        r"layer2\.0\.conv2\.conv_s\.weight$",
+        288,
+        "The sizes are those of microsoft/CtP's own R(2+1)D (288 channels where torchvision has 230); the benchmark "
+        "pre-trained CtP anew: take its snellius_r2p1d18_ctp_k400_epoch_90.pth.",
+    ),
+)
+
+
+def refusal(path, entries, layout, match, expected) -> str:
+    """Return the message for a file that does not hold ``expected``; ``match``: the closest by ``layout``, or None."""
+    shapes = _shapes(expected)
+    backbone = next((name for name in BACKBONES if _shapes(named_shapes(name)) == shapes), "the backbone")
+    close = match is not None and match.looks_like(expected)
+    verdict = f"not a whole {backbone}" if close else f"does not look like {backbone}"
+    sentences = [f"{path}: {verdict} by layout {layout}"]
+    if match is None and layout == "auto":
+        sentences[0] += f": none of its tensors has a name of the {len(expected)} expected."
+    elif match is None:
+        present = ", ".join(repr(entry) for entry in entries if entry) or "tensors only"
+        sentences[0] += f": expected tensors under {LAYOUTS[layout].entry or 'no entry'!r}; the file has {present}."
+    else:
+        sentences[0] += f" ({match.place}): {len(match.fitting)} of {len(expected)} tensors fit."
+        sentences += _listed("Missing", [f"{name} {list(expected[name].shape)}" for name in match.missing])
+        sentences += _listed("Mismatched", match.mismatched)
+        sentences += _listed("Unexpected", match.unexpected if len(match.missing) < len(expected) else [])
+    if match is None or not match.keys:
+        groups = (
+            f"{name} ({len(keys)})" for tensors in entries.values() for name, keys in group_keys(tensors, ()).items()
+        )
+        sentences += _listed("Names in the file begin with", list(groups))
+    return " ".join([*sentences, *_advice(path, entries, layout, backbone, close)])
+
+
+def _shapes(tensors):
+    return {name: tensor.shape for name, tensor in tensors.items()}
+
+
+def _listed(title, items, count=3):
+    if not items:
+        return []
+    more = f" and {len(items) - count} more" if len(items) > count else ""
+    return [f"{title}: {', '.join(items[:count])}{more}."]
+
+
+def _advice(path, entries, layout, backbone, close):
+    """Return what a file that is not a whole ``backbone`` may be instead."""
+    for pattern, size, words in OTHER_NETWORKS:
+        for tensors in entries.values():
+            if any(re.search(pattern, key) and size in (None, *t.shape[:1]) for key, t in tensors.items()):
+                return [words]
+    for tried in dict.fromkeys((layout, "auto")):
+        name, match = closest_backbone(entries, tried)
+        if match and match.whole and len(match_layout(entries, tried, named_shapes(name))) == 1:
+            fits = f"Layout auto fits: {match.place}{as_published(match.place)}." if tried != layout else ""
+            other = f"It is a whole {name}: set the method's `backbone` to {name}." if name != backbone else ""
+            return [words for words in (fits, other) if words]
+    if close:
+        return []
+    if match and match.looks_like(named_shapes(name)):
+        return [f"It may be an incomplete {name}: python -m trainer.models.inspect {path} --backbone {name}"]
+    return [f"It is no other known backbone either; known: {', '.join(BACKBONES)}."]

@@ -1,0 +1,176 @@
+"""Download a file over HTTP, resuming after an interruption.
+
+A partial file is kept beside the destination under a hidden name that tells source, version and size. So a later run
+resumes where this one stopped, and never joins parts of two files.
+"""
+
+import errno
+import glob
+import hashlib
+import logging
+import os
+import re
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import requests
+from urllib3.util import Retry
+
+from workflow.lib.downloads.progress import TransferLog, size_text
+
+log = logging.getLogger(__name__)
+
+# Pauses before each further attempt without progress; an attempt that brings bytes starts the list again.
+BACKOFF_SECONDS = (2, 5, 15, 30, 60, 120)
+# Seconds to connect, and between two pieces of the content.
+TIMEOUTS = (30, 60)
+# Temporary, as are all 5xx; any other 4xx is final (S3 answers 403 if a file does not exist).
+RETRYABLE_STATUS = {408, 425, 429}
+# Small enough that an interruption loses little, large enough for a gigabit per second.
+CHUNK_BYTES = 1 << 16
+
+
+class Unavailable(Exception):
+    """This source does not have the file; the next one may."""
+
+
+class Interrupted(Exception):
+    """The transfer broke, and another attempt may help. ``pause``: the seconds that the server asks to wait."""
+
+    def __init__(self, reason, pause=0):
+        super().__init__(reason)
+        self.pause = pause
+
+
+@dataclass
+class HttpTransfer:
+    """The transfer of one file, in as many requests as it takes."""
+
+    url: str
+    destination: Path
+    size: int | None  # bytes expected, if known
+    timeouts: tuple[float, float] = TIMEOUTS
+
+    def run(self, backoff=BACKOFF_SECONDS) -> Path:
+        """Return the path of the complete file, still under its hidden name."""
+        failures, most = 0, 0
+        with requests.Session() as session:
+            while True:
+                try:
+                    return self._attempt(session)
+                except Interrupted as problem:
+                    held = self._held()
+                    arrived = held.stat().st_size if held else 0
+                    failures = 1 if arrived > most else failures + 1
+                    most = max(most, arrived)
+                    if failures > len(backoff):
+                        raise Unavailable(
+                            f"gave up after {failures} attempts without progress; the last: {problem}"
+                        ) from problem
+                    pause = max(backoff[failures - 1], problem.pause)
+                    log.warning("%s: %s; %s kept, next attempt in %g s", self.url, problem, size_text(arrived), pause)
+                    time.sleep(pause)
+
+    def _attempt(self, session) -> Path:
+        """Request the missing bytes and append them; return the partial file when it is complete."""
+        held = self._held()
+        offset = held.stat().st_size if held else 0
+        if held and offset == self._size_in_name(held):  # a run was stopped between the last byte and the check
+            return held
+        headers = {"Accept-Encoding": "identity", **({"Range": f"bytes={offset}-"} if offset else {})}
+        try:
+            with session.get(self.url, headers=headers, stream=True, timeout=self.timeouts) as response:
+                partial, offset = self._accept(response, held, offset)
+                self._append(response, partial, offset)
+        except requests.RequestException as error:
+            if isinstance(error, ValueError):  # not a URL, or one of an unknown scheme
+                raise Unavailable(str(error)) from error
+            raise Interrupted(_reason(error)) from error
+        arrived, total = partial.stat().st_size, self._size_in_name(partial)
+        if total is not None and arrived != total:
+            raise Interrupted(f"the connection ended after {arrived:,} of {total:,} bytes")
+        return partial
+
+    def _accept(self, response, held, offset):
+        """Check status and headers of a response; return the partial file to write to, and the first byte to write."""
+        status = response.status_code
+        if status >= 500 or status in RETRYABLE_STATUS:
+            pause = Retry().get_retry_after(response.raw) or 0
+            raise Interrupted(f"HTTP status {status}", pause)
+        if status == 416:  # the range is outside the file, so the file at the source has changed
+            held.unlink()
+            raise Interrupted("the file at the source has changed, starting again")
+        if status not in (200, 206):
+            raise Unavailable(f"HTTP status {status} {response.reason}")
+
+        start, total = _extent(response)
+        if self.size is not None and total is not None and total != self.size:
+            raise Unavailable(f"offers {total:,} bytes, expected {self.size:,}")
+        partial = self._partial(response, total)
+        if held and (start != offset or partial != held):
+            log.info("%s: cannot resume at byte %d, starting again", self.url, offset)
+            held.unlink()
+            if start != 0:
+                raise Interrupted("the file at the source has changed, starting again")
+        free = shutil.disk_usage(partial.parent).free
+        if total is not None and total - start > free:
+            raise OSError(errno.ENOSPC, f"{size_text(total - start)} to come, {size_text(free)} free", str(partial))
+        return partial, start
+
+    def _append(self, response, partial, offset):
+        transfer = TransferLog(self.destination.name, offset, self._size_in_name(partial))
+        if offset == 0:
+            partial.unlink(missing_ok=True)
+        # Unbuffered, so that no byte that has arrived is lost if this process is killed.
+        with partial.open("r+b" if offset else "wb", buffering=0) as file:
+            file.seek(offset)
+            for chunk in response.iter_content(CHUNK_BYTES):
+                file.write(chunk)
+                transfer.add(len(chunk))
+
+    def _held(self) -> Path | None:
+        """Return the partial file of an earlier attempt; in a shared folder, another user's may not be writable."""
+        partials = partial_files(self.destination, _short_hash(self.url))
+        return next((partial for partial in partials if os.access(partial, os.W_OK)), None)
+
+    def _partial(self, response, total) -> Path:
+        """Return this version's hidden path: .NAME.<hash of the URL>-<hash of the version>-<bytes>.part"""
+        version = response.headers.get("ETag") or response.headers.get("Last-Modified") or ""
+        identity = f"{_short_hash(self.url)}-{_short_hash(version)}-{'' if total is None else total}"
+        return self.destination.with_name(f".{self.destination.name}.{identity}.part")
+
+    @staticmethod
+    def _size_in_name(partial) -> int | None:
+        size = partial.name.removesuffix(".part").rpartition("-")[2]
+        return int(size) if size else None
+
+
+def partial_files(destination, url_hash=""):
+    """Return the partial files of ``destination``, of one source or of all."""
+    return destination.parent.glob(f".{glob.escape(destination.name)}.{url_hash}*.part")
+
+
+def _extent(response) -> tuple[int, int | None]:
+    """Return the first byte of the response's content, and the size of the whole file if the server tells."""
+    if response.status_code == 206:
+        match = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
+        if match is None:
+            raise Interrupted("the server's answer to a Range request has no Content-Range")
+        return int(match[1]), None if match[2] == "*" else int(match[2])
+    length = response.headers.get("Content-Length")
+    return 0, int(length) if length else None
+
+
+def _reason(error) -> str:
+    """Return the cause of an error, without the exceptions that requests wraps around it."""
+    if isinstance(error, requests.Timeout):
+        return "timed out"
+    if isinstance(error, requests.exceptions.ChunkedEncodingError):
+        return "the connection was cut"
+    return str(error).rpartition(": ")[2].rstrip("'\")>")
+
+
+def _short_hash(text) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:8]

@@ -1,0 +1,299 @@
+"""An experiment: what a config wants, as paths of files and settings of runs. Rules ask it about their inputs.
+
+Nothing here needs Snakemake, PyTorch or the files themselves, apart from the tables and lists that the config names.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import asdict
+from functools import cache, cached_property
+from pathlib import Path
+
+import pandas as pd
+
+from trainer import config as run_config
+from trainer.datasets import DATASETS
+from trainer.utils.errors import InputError
+from workflow.lib import validation
+from workflow.lib.film import ffmpeg_version
+from workflow.lib.report import figures
+
+AVA_ANNOTATIONS = {
+    "ground_truth_train": "ava_train_v2.2.csv",
+    "ground_truth": "ava_val_v2.2.csv",
+    "excluded": "ava_val_excluded_timestamps_v2.2.csv",
+    "label_map": "ava_action_list_v2.2_for_activitynet_2019.pbtxt",
+    "boxes_train": "person_box_67091280_iou90/ava_detection_train_boxes_and_labels_include_negative_v2.2.csv",
+    "boxes_val": "person_box_67091280_iou90/ava_detection_val_boxes_and_labels.csv",
+}
+
+
+def local_paths(urls: Iterable[str]) -> list[str]:
+    """Return the addresses that are files of this machine: a job that downloads one has it as an input."""
+    return [url for url in urls if "://" not in url]
+
+
+class Experiment:
+    """The films, sources, checkpoints, runs and results of a config."""
+
+    def __init__(self, config: dict):
+        """Check ``config`` and the tables that it names; raise InputError naming file, key or line."""
+        self.config = validation.read_config(config)
+        self.sources = validation.read_sources(self.config)
+        self.all_methods = validation.read_methods(self.config, self.sources)
+        self.methods = validation.select_methods(self.config, self.all_methods)
+        validation.check_published(self.config)
+        self.existing, self.ava = self.config.existing, self.config.ava
+        self.lists = f"{self.config.results}/lists"
+
+    # --- AVA's films and frames --------------------------------------------------------------------------------------
+
+    @cached_property
+    def films(self) -> dict[str, str]:
+        """File names by video."""
+        return validation.read_films(self.ava.films, self.ava.exclude_videos)
+
+    @cached_property
+    def _ffmpeg_name(self):
+        """The ffmpeg that cuts and decodes, for paths: an old version cost users 3 mAP."""
+        if "ava" not in self.config.datasets or self.existing.ava_frames:
+            return "no-ffmpeg"
+        try:
+            version = ffmpeg_version(self.config.ffmpeg)
+        except InputError as error:
+            raise InputError(f"config: ffmpeg: {error}") from error
+        return f"ffmpeg-{re.sub('[^a-zA-Z0-9.-]', '_', version)}"
+
+    # All that changes a file is part of its path, so that one data folder serves several experiments.
+
+    @cached_property
+    def _window(self):
+        return f"{self.ava.start}-{self.ava.stop}_{self._ffmpeg_name}"
+
+    @cached_property
+    def films_folder(self) -> str:
+        return self.existing.ava_films or f"{self.config.data}/ava/films"
+
+    @cached_property
+    def cuts_folder(self) -> str:
+        return f"{self.config.data}/ava/cuts_{self._window}"
+
+    @cached_property
+    def frames_folder(self) -> str:
+        size = f"short{self.ava.short_side}" if self.ava.short_side else "native"
+        return f"{self.config.data}/ava/frames_{self._window}_{self.ava.fps}fps_q{self.ava.jpeg_quality}_{size}"
+
+    def film(self, video: str) -> str:
+        """Return the path of a video's film."""
+        if video not in self.films:
+            raise InputError(f"{video}: not a video of config: ava: films")
+        return f"{self.films_folder}/{self.films[video]}"
+
+    def cut(self, video: str) -> str:
+        """Return the path of a video's cut: ours, or the user's, which has the film's name."""
+        if self.existing.ava_cuts:
+            return f"{self.existing.ava_cuts}/{self.films[video]}"
+        return f"{self.cuts_folder}/{video}.nut"
+
+    @property
+    def cut_window(self) -> tuple[int, int]:
+        """Begin and end of the window on a cut's clock, in s: our cuts keep the film's, a user's begin at 0."""
+        start = 0 if self.existing.ava_cuts else self.ava.start
+        return start, start + self.ava.stop - self.ava.start
+
+    @property
+    def ava_frames(self) -> dict:
+        """Where AVA's frames are: archives and their indices, or a user's folder of loose frames."""
+        if self.existing.ava_frames:
+            return {"folder": self.existing.ava_frames, "videos": f"{self.lists}/ava_folder.csv"}
+        return {
+            "archives": [f"{self.frames_folder}/{video}.tar" for video in self.films],
+            "indices": [f"{self.frames_folder}/{video}.npy" for video in self.films],
+        }
+
+    # --- Charades ----------------------------------------------------------------------------------------------------
+
+    @property
+    def charades_tar(self) -> str:
+        return self.existing.charades_tar or f"{self.config.data}/downloads/charades/Charades_v1_rgb.tar"
+
+    @property
+    def charades_frames(self) -> dict:
+        """Where Charades' frames are: its own tar and index, or a user's folder of loose frames."""
+        if self.existing.charades_frames:
+            return {"folder": self.existing.charades_frames, "videos": f"{self.lists}/charades_folder.csv"}
+        return {
+            "archive": self.charades_tar,
+            "index": f"{self.config.data}/charades/index.npy",
+            "videos": f"{self.config.data}/charades/videos.csv",
+        }
+
+    # --- Annotations -------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def annotations(self) -> dict[str, dict[str, str]]:
+        """Annotation files by dataset and role."""
+        ava = self.existing.ava_annotations or f"{self.config.data}/ava/annotations"
+        charades = self.existing.charades_lists or f"{self.config.data}/downloads/charades"
+        return {
+            "ava": {role: f"{ava}/{file}" for role, file in AVA_ANNOTATIONS.items()},
+            "charades": {
+                "train": f"{charades}/train.csv",
+                "val": f"{charades}/val.csv",
+                "label_map": self.config.charades.label_map,
+            },
+        }
+
+    # --- Remote files ------------------------------------------------------------------------------------------------
+
+    def source_rows(self, column: str, value: str) -> pd.DataFrame:
+        """Return the rows of the sources table for one file, in the order in which they are tried."""
+        rows = self.sources[self.sources[column] == value]
+        if rows.empty:
+            raise InputError(f"{self.config.sources_table}: no row with {column} {value}")
+        return rows
+
+    def downloaded(self, source: str) -> str:
+        """Return the path of a source's file."""
+        return f"{self.config.data}/downloads/{self.source_rows('source', source).file.iloc[0]}"
+
+    def urls(self, file: str) -> list[str]:
+        """Return the addresses of a file of the sources table."""
+        return list(self.source_rows("file", file).url)
+
+    def checks(self, file: str) -> dict:
+        """Return the size in bytes and the SHA-256, or its beginning, that a file must have; None where not known."""
+        row = self.source_rows("file", file).iloc[0]
+        return {"bytes": int(row.bytes) if row.bytes else None, "sha256": row.sha256 or None}
+
+    def film_urls(self, film: str) -> list[str]:
+        """Return the addresses of a film."""
+        return [url.format(film=film, video=Path(film).stem) for url in self.source_rows("source", "ava_films").url]
+
+    # --- Checkpoints -------------------------------------------------------------------------------------------------
+
+    def method(self, method: str):
+        """Return a method's row of the methods table."""
+        if method not in self.all_methods.index:
+            raise InputError(f"{method}: no such method in {self.config.methods_table}")
+        return self.all_methods.loc[method]
+
+    @cache  # noqa: B019, as it looks through a folder, and there is one experiment in a process
+    def own_checkpoint(self, method: str) -> str | None:
+        """Return the user's own file: the row names it, or ``existing: checkpoints`` holds it."""
+        row = self.method(method)
+        if own := validation.own_file(row):
+            return str(own)
+        if not (row.source and self.existing.checkpoints):
+            return None
+        found = sorted(Path(self.existing.checkpoints).rglob(row.checkpoint))  # copies differ in folder names
+        if len(found) > 1 or (row.source == "checkpoints" and not found):
+            raise InputError(
+                f"config: existing: checkpoints: expected one file named {row.checkpoint} in "
+                f"{self.existing.checkpoints}, got {len(found)}"
+            )
+        return str(found[0]) if found else None
+
+    def checkpoint_report(self, method: str) -> str | None:
+        """Return the path of the report on a user's own file.
+
+        Downloaded files need none: they are as published, and training refuses a wrong one in seconds.
+        """
+        return f"{self.config.results}/checkpoints/{method}.txt" if self.own_checkpoint(method) else None
+
+    def checkpoint(self, method: str) -> str | None:
+        """Return the path of a method's checkpoint; None for random initialization."""
+        row, own = self.method(method), self.own_checkpoint(method)
+        if own or not row.checkpoint:
+            return own
+        if row.source == "checkpoints":
+            return f"{self.config.data}/checkpoints/{row.checkpoint}"
+        return self.downloaded(row.source)
+
+    # --- Runs --------------------------------------------------------------------------------------------------------
+
+    def run(self, dataset: str, method: str, seed: int | str) -> dict:
+        """Return the settings of a run, in the shape of `trainer.config.Run`."""
+        row = self.method(method)
+        recipe = asdict(self.config.recipes[row.recipe][dataset])
+        return {
+            "dataset": dataset,
+            "method": method,
+            "seed": int(seed),
+            "model": {
+                "backbone": row.backbone,
+                "checkpoint": self.checkpoint(method),
+                "layout": row.layout,
+                "bn_eps": row.bn_eps,
+                "dropout": recipe["dropout"],
+            },
+            "clip": recipe["clip"],
+            "normalization": {"channel_order": row.channel_order, "mean": row["mean"], "std": row["std"]},
+            "data": self.run_data(dataset),
+            "training": recipe["training"],
+            "machine": asdict(self.config.machine) | {"world_size": self.gpus(dataset) or 1},
+        }
+
+    def run_data(self, dataset: str) -> dict[str, str]:
+        """Return the files of a dataset's runs, in the shape of `trainer.config.Data`."""
+        lists = {"frames": "frames", "train": "train", "test": "val"}
+        return {role: f"{self.lists}/{dataset}_{name}.csv" for role, name in lists.items()} | self.score_files(dataset)
+
+    def score_files(self, dataset: str) -> dict[str, str]:
+        """Return the annotation files that a dataset's metric reads, by their field of `trainer.config.Data`."""
+        return {role: self.annotations[dataset][role] for role in DATASETS[dataset].score_files}
+
+    def run_folders(self, dataset: str, method: str) -> dict[str, dict]:
+        """Return the settings of a method's runs on a dataset, by their folder."""
+        folder = f"{self.config.results}/runs/{dataset}/{method}"
+        return {f"{folder}/seed{seed}": self.run(dataset, method, seed) for seed in getattr(self.config, dataset).seeds}
+
+    def fingerprint(self, dataset: str, method: str, seed: int | str) -> str:
+        """Return the hash by which metrics.json is recognized as that of a run."""
+        return run_config.fingerprint(validation.read_run(self.run(dataset, method, seed)))
+
+    def gpus(self, dataset: str) -> int:
+        """Return the number of GPUs of a job; 0 on the CPU."""
+        return getattr(self.config, dataset).gpus if self.config.machine.device == "cuda" else 0
+
+    def check_files(self):
+        """Raise InputError if a file of the user is missing, or a run's folder holds another run that took GPU hours.
+
+        To be called once on the machine that plans: a cluster's nodes need not see every file.
+        """
+        validation.check_existing(self.config, self.methods)
+        for dataset in self.config.datasets:
+            for method in self.methods.index:
+                validation.check_trained(self.run_folders(dataset, method))
+
+    # --- Results -----------------------------------------------------------------------------------------------------
+
+    def metrics_files(self, datasets: Iterable[str]) -> list[str]:
+        """Return the metrics.json of all runs on the datasets: the last file that a run writes."""
+        runs = [self.run_folders(dataset, method) for dataset in datasets for method in self.methods.index]
+        return [f"{folder}/metrics.json" for folders in runs for folder in folders]
+
+    def results(self, datasets: Iterable[str]) -> list[dict]:
+        """Return the arguments of `workflow.lib.report.results.read_results` for each dataset."""
+        methods = self.methods[["label", "pretraining"]].to_dict("index")
+        return [
+            {
+                "dataset": dataset,
+                "methods": methods,
+                "runs": {method: self.run_folders(dataset, method) for method in methods},
+                "published": self.config.published_table,
+            }
+            for dataset in datasets
+        ]
+
+    @property
+    def tables(self) -> list[str]:
+        """Names of the tables: one for each dataset, and one for all."""
+        datasets = self.config.datasets
+        return [f"{dataset}_table" for dataset in datasets] + ["side_by_side"] * (len(datasets) > 1)
+
+    @property
+    def figures(self) -> list[str]:
+        """Names of the figures."""
+        kinds = set(self.methods.pretraining)
+        return figures.figure_names(self.config.datasets, kinds, bool(self.config.published_table))

@@ -1,0 +1,82 @@
+"""The list of each video's frames, which `trainer.data.frame_archive.FrameArchive` opens."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+
+from trainer.utils.errors import InputError
+from trainer.utils.files import write_csv
+
+COLUMNS = ["video", "frames", "archive", "index", "first"]
+
+
+def frames_in_archives(archives, indices):
+    """Return rows of COLUMNS for one archive per video, named after it."""
+    rows = []
+    for archive, index in zip(archives, indices, strict=True):
+        places = read_index(archive, index)
+        rows.append((Path(archive).stem, len(places), archive, index, 0))
+    return rows
+
+
+def frames_in_one_archive(archive, index, videos):
+    """Return rows of COLUMNS for the videos of one archive, counted in the CSV ``videos``."""
+    places = read_index(archive, index)
+    rows = [(video, frames, archive, index, first) for video, frames, first in read_videos(videos)]
+    if rows and max(first + frames for _, frames, *_, first in rows) > len(places):
+        raise InputError(f"{videos}: names more frames than {index} has; delete both to index {archive} again")
+    return rows
+
+
+def frames_in_folder(folder, videos, separator, selected=None):
+    """Return rows of COLUMNS for loose frames, <folder>/<video>/<video><separator>000001.jpg, counted in a CSV.
+
+    ``selected``: the videos to return, by default all. Raises InputError if the folder lacks one.
+    """
+    counts = {video: frames for video, frames, _ in read_videos(videos)}
+    selected = counts if selected is None else selected
+    if missing := [video for video in selected if video not in counts]:
+        raise InputError(
+            f"{folder}: lacks {len(missing)} of the {len(selected)} videos selected: {', '.join(missing[:10])}"
+            f"{', ...' if missing[10:] else ''}; add their frames, or exclude them (config: ava: exclude_videos)"
+        )
+    return [(video, counts[video], frame_pattern(folder, video, separator), "", 0) for video in selected]
+
+
+def frame_pattern(folder, video, separator) -> str:
+    """Return the pattern by which `FrameArchive` names loose frames; each "%" of the path is doubled in it."""
+    escaped = str(Path(folder) / video / video).replace("%", "%%")
+    return f"{escaped}{separator}%06d.jpg"
+
+
+def write_frames_list(path, rows):
+    """Write rows of COLUMNS."""
+    write_csv(path, COLUMNS, rows)
+
+
+def read_index(archive, index):
+    """Return the index of an archive; raise InputError if it is empty, or the archive ends before the last frame."""
+    places = np.load(index, mmap_mode="r")
+    if len(places) == 0:
+        raise InputError(f"{index}: no frame in it; delete it and {archive} to re-create them")
+    end = int((places["offset"] + places["size"]).max())
+    if (size := Path(archive).stat().st_size) < end:
+        raise InputError(
+            f"{archive}: ends at byte {size:,}, but {index} has a frame up to {end:,}; delete both to re-create them"
+        )
+    return places
+
+
+VIDEO_COLUMNS = ["video", "frames", "first"]  # first: the row of the video's first frame in the index
+
+
+def write_videos(path, rows):
+    """Write rows of VIDEO_COLUMNS."""
+    write_csv(path, VIDEO_COLUMNS, rows)
+
+
+def read_videos(path):
+    """Return the rows of VIDEO_COLUMNS."""
+    with Path(path).open(newline="") as rows:
+        return [(row["video"], int(row["frames"]), int(row["first"])) for row in csv.DictReader(rows)]

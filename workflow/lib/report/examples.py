@@ -1,0 +1,142 @@
+"""Test examples for the report page: frames, boxes, annotated actions and the predictions of one run."""
+
+import base64
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import pandas as pd
+import simplejpeg
+
+from trainer import config
+from trainer.data.frame_archive import FrameArchive, decode
+from trainer.metrics import ava_csv
+from trainer.metrics.ava import box_iou
+from trainer.utils.errors import InputError
+from workflow.lib.report.results import Results, mean_map
+
+EXAMPLES = 4  # of a dataset
+STRIP_FRAMES = 5  # of an example, evenly spaced over its clip or video
+TOP_PREDICTIONS = 5  # of a person or video
+KEY_FRAME_SIDE, STRIP_SIDE = 480, 200  # pixels, the longest side of a frame
+MATCH_IOU = 0.5  # from which a detection counts as the person of an annotated box
+
+
+@dataclass(frozen=True)
+class Prediction:
+    name: str  # of the class
+    score: float
+    annotated: bool
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A scored person or video."""
+
+    box: tuple[float, ...] | None  # x1, y1, x2, y2 as fractions of the frame; None: the whole video
+    labels: list[str]  # annotated classes
+    predictions: list[Prediction]  # by descending score
+
+
+@dataclass(frozen=True)
+class Example:
+    title: str
+    image: str | None  # the frame of the boxes, as a data URI
+    strip: list[str]  # frames in the order of time, as data URIs
+    subjects: list[Subject]
+
+
+@dataclass(frozen=True)
+class RunExamples:
+    """Examples of one run's predictions."""
+
+    dataset: str  # title
+    method: str  # label
+    examples: list[Example]
+    missing: str = ""  # why there are none
+
+
+def best_run_examples(results: Results) -> RunExamples:
+    """Return examples of the best run of the method with the highest mean mAP."""
+    best = mean_map(results).idxmax()
+    runs = results.runs[results.runs.method == best]
+    label = results.methods.label[best]
+    try:
+        return RunExamples(results.title, label, run_examples(runs.folder[runs["mAP"].idxmax()]))
+    except InputError as error:
+        return RunExamples(results.title, label, [], str(error))
+
+
+def run_examples(folder) -> list[Example]:
+    """Return examples evenly spaced over the test set of a run; raise InputError if its frames are missing."""
+    run = config.load(f"{folder}/config.yaml")
+    with np.load(f"{folder}/predictions.npz") as arrays:
+        predictions = dict(arrays)
+    frames = FrameArchive(run.data.frames)
+    if "box" in predictions:
+        return key_second_examples(run, predictions, frames)
+    names = pd.read_csv(f"{folder}/per_class.csv").name.tolist()
+    return video_examples(predictions, frames, names)
+
+
+def key_second_examples(run, predictions, frames) -> list[Example]:
+    """Return key seconds with annotations: the key frame and every person's box."""
+    names = ava_csv.read_label_map(run.data.label_map)
+    truth = ava_csv.read_ground_truth(run.data.ground_truth)
+    truth_videos, excluded = truth.videos[truth.video], ava_csv.read_exclusions(run.data.excluded)
+    annotated = set(zip(truth_videos, truth.second.tolist(), strict=True)) - excluded
+    seconds = pd.read_csv(run.data.test, dtype={"video": str}).drop_duplicates(["video", "second"])
+    seconds = seconds[[key in annotated for key in zip(seconds.video, seconds.second, strict=True)]]
+
+    examples = []
+    for row in evenly_spaced(list(seconds.itertuples()), EXAMPLES):
+        true = np.flatnonzero((truth_videos == row.video) & (truth.second == row.second))
+        here = np.flatnonzero((predictions["video"] == row.video) & (predictions["second"] == row.second))
+        subjects = []
+        for box, scores in zip(predictions["box"][here], predictions["score"][here], strict=True):
+            actions = truth.action[true[box_iou(box[None], truth.box[true]) >= MATCH_IOU]]
+            labels = {names[action] for action in actions.tolist() if action in names}
+            subjects.append(subject(box, labels, {name: scores[number - 1] for number, name in names.items()}))
+        clip = row.center + run.clip.stride * (np.arange(run.clip.num_frames) - run.clip.num_frames // 2)
+        strip = frame_strip(frames, row.video, clip.clip(0, frames.count(row.video) - 1))
+        image = data_uri(frames, row.video, row.center, KEY_FRAME_SIDE)
+        examples.append(Example(f"{row.video}, second {row.second}", image, strip, subjects))
+    return examples
+
+
+def video_examples(predictions, frames, names) -> list[Example]:
+    """Return videos with an annotated action; ``names``: of the classes, in order."""
+    examples = []
+    for row in evenly_spaced(np.flatnonzero(predictions["target"].any(axis=1)).tolist(), EXAMPLES):
+        video = str(predictions["video"][row])
+        labels = {names[number] for number in np.flatnonzero(predictions["target"][row])}
+        scores = dict(zip(names, predictions["score"][row], strict=True))
+        strip = frame_strip(frames, video, np.arange(frames.count(video)))
+        examples.append(Example(video, None, strip, [subject(None, labels, scores)]))
+    return examples
+
+
+def subject(box, labels, scores) -> Subject:
+    """Return a subject with its best predictions; ``labels``: annotated names; ``scores``: by name."""
+    best = sorted(scores, key=scores.get, reverse=True)[:TOP_PREDICTIONS]
+    box = None if box is None else tuple(np.clip(box, 0, 1).tolist())
+    return Subject(box, sorted(labels), [Prediction(name, float(scores[name]), name in labels) for name in best])
+
+
+def evenly_spaced(items, count) -> list:
+    """Return at most ``count`` of the items, the first and last included."""
+    places = np.linspace(0, len(items) - 1, min(count, len(items)))
+    return [items[round(place)] for place in places.tolist()]
+
+
+def frame_strip(frames, video, indices) -> list[str]:
+    return [data_uri(frames, video, i, STRIP_SIDE) for i in evenly_spaced(indices.tolist(), STRIP_FRAMES)]
+
+
+def data_uri(frames, video, i, side) -> str:
+    """Return a frame as a data URI, its longest side at most ``side`` pixels."""
+    pixels = decode(frames.read(video, i), f"frame {i} of {video}")
+    scale = min(1, side / max(pixels.shape))
+    size = [max(1, round(length * scale)) for length in pixels.shape[1::-1]]
+    small = np.ascontiguousarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA))
+    return "data:image/jpeg;base64," + base64.b64encode(simplejpeg.encode_jpeg(small, quality=80)).decode()

@@ -1,0 +1,150 @@
+"""The tables of mAP: one of each dataset, and one with the datasets side by side."""
+
+import pandas as pd
+
+from trainer.datasets import DATASETS
+from trainer.utils.files import atomic_write
+from workflow.lib.report.results import Results, mean_map
+from workflow.lib.report.text_table import Cell, TextTable, cells, highlight_best, latex, markdown, signed
+
+# Equal for all seeds of a method; in the order of the table's columns.
+PROPERTIES = ["parameters", "gflops", "epochs", "videos_trained", "videos_tested"]
+COUNTS = ["seeds", "parameters", "epochs", "videos_trained", "videos_tested"]
+# Columns of a dataset's table that stand side by side with those of the others.
+SHARED_COLUMNS = ["mAP", "mAP_std", "published_mAP", "published_source", "difference", "status"]
+
+
+def table(results: Results) -> pd.DataFrame:
+    """Return one dataset's table as numbers, a row per method, mAP in percent.
+
+    The column ``status`` is there while runs are pending.
+    """
+    runs = results.runs.groupby("method")
+    columns = {
+        "label": results.methods.label,
+        "mAP": mean_map(results),
+        "mAP_std": 100 * runs["mAP"].std(),  # over seeds; empty for one
+        "seeds": runs.size().reindex(results.methods.index, fill_value=0),
+    }
+    if "official_mAP" in results.runs:
+        columns["official_mAP"] = 100 * runs["official_mAP"].mean()
+    if results.published is not None:
+        columns["published_mAP"] = results.published.mAP
+        columns["published_source"] = results.published.source
+        columns["difference"] = columns["mAP"] - results.published.mAP
+    columns |= {name: runs[name].first() for name in PROPERTIES if name in results.runs}
+    if results.pending:
+        columns["status"] = columns["seeds"].combine(results.methods.wanted, status)
+    rows = pd.DataFrame(columns).reindex(results.methods.index).rename_axis("method").reset_index()
+    return rows.astype({name: "Int64" for name in COUNTS if name in rows})  # whole numbers beside empty cells
+
+
+def status(finished, wanted) -> str:
+    """Return the state of a method's runs for a reader."""
+    if finished == wanted:
+        return "finished"
+    return f"{finished} of {wanted} runs" if finished else "pending"
+
+
+def text_table(results: Results) -> TextTable:
+    """Return one dataset's table as text."""
+    rows = table(results).set_index("method")
+    self_supervised = results.pretrained("self-supervised")
+    columns = {"Method": cells(rows.label), "mAP": mean_ap_cells(results)}
+    if "official_mAP" in rows:
+        columns["Official"] = highlight_best(rows.official_mAP, self_supervised)
+    if "published_mAP" in rows:
+        columns["Published"] = highlight_best(rows.published_mAP, self_supervised)
+        columns["Difference"] = cells(rows.difference, signed)
+    columns["Seeds"] = cells(rows.seeds)
+    for heading, name, form in (
+        ("Params (M)", "parameters", lambda count: f"{count / 1e6:.1f}"),
+        ("GFLOPs", "gflops", "{:.1f}".format),
+        ("Epochs", "epochs", "{:.0f}".format),
+        ("Trained on", "videos_trained", "{:,.0f}".format),
+        ("Tested on", "videos_tested", "{:,.0f}".format),
+    ):
+        if name in rows:
+            columns[heading] = cells(rows[name], form)
+    if "status" in rows:
+        columns["Status"] = cells(rows.status)
+    return TextTable(f"{results.title}: {DATASETS[results.dataset].metric_title}", columns, note(results))
+
+
+def mean_ap_cells(results: Results) -> list[Cell]:
+    """Return the cells of the column mAP, with the standard deviation over seeds where there are several."""
+    rows = table(results).set_index("method")
+    shown = highlight_best(rows.mAP, results.pretrained("self-supervised"))
+    return [
+        cell if pd.isna(std) else Cell(f"{cell.text} ± {std:.1f}", cell.value, cell.best, cell.best_self_supervised)
+        for cell, std in zip(shown, rows.mAP_std, strict=True)
+    ]
+
+
+def note(results: Results) -> str:
+    """Return the sentences that explain one dataset's table."""
+    sentences = []
+    if "official_mAP" in results.runs:
+        sentences.append("mAP is by the published protocol, Official by ActivityNet's; both skip the excluded seconds.")
+        sentences.append("By how much the two differ depends on duplicate detections.")
+    if results.runs["seed"].nunique() > 1:
+        sentences.append("mAP is the mean over seeds ± one standard deviation.")
+    if sources := published_sources(results):
+        sentences.append(f"Published numbers are from {sources}.")
+    if "gflops" in results.runs:
+        sentences.append("GFLOPs of one clip; Trained and Tested on: videos.")
+    if results.pending:
+        sentences.append(f"{results.pending} of {results.methods.wanted.sum()} runs are pending.")
+    return " ".join(sentences)
+
+
+def published_sources(results: Results) -> str:
+    """Return the sources of the published numbers: the most frequent one, then the others with their methods."""
+    if results.published is None:
+        return ""
+    labels = results.methods.label
+    source_of = results.published.source.reindex(labels.index).dropna()
+    first, *others = source_of.value_counts().index if len(source_of) else [""]
+    exceptions = [f"for {', '.join(labels[source_of.index[source_of == other]])} from {other}" for other in others]
+    return ", ".join([first, *exceptions])
+
+
+def side_by_side(datasets: list[Results]) -> pd.DataFrame:
+    """Return the numbers of all datasets' tables in one; a column's name begins with its dataset's."""
+    labels = datasets[0].methods.label.rename_axis("method")
+    parts = [
+        table(results).set_index("method").filter(SHARED_COLUMNS).add_prefix(f"{results.dataset}_")
+        for results in datasets
+    ]
+    return pd.concat([labels, *parts], axis="columns").reset_index()
+
+
+def side_by_side_text_table(datasets: list[Results]) -> TextTable:
+    """Return all datasets' tables in one, as text."""
+    columns = {"Method": cells(datasets[0].methods.label)}
+    sentences = []
+    for results in datasets:
+        rows = table(results).set_index("method")
+        columns[results.title] = mean_ap_cells(results)
+        if "published_mAP" in rows:
+            columns[f"{results.title} published"] = highlight_best(
+                rows.published_mAP, results.pretrained("self-supervised")
+            )
+            columns[f"{results.title} difference"] = cells(rows.difference, signed)
+        if "status" in rows:
+            columns[f"{results.title} status"] = cells(rows.status)
+        if sources := published_sources(results):
+            sentences.append(f"Published numbers of {results.title} are from {sources}.")
+    if pending := sum(results.pending for results in datasets):
+        sentences.append(f"{pending} runs are pending.")
+    title = " and ".join(results.title for results in datasets)
+    return TextTable(f"{title}: mAP in percent", columns, " ".join(sentences))
+
+
+def write_table(rows: pd.DataFrame, text: TextTable, output):
+    """Write ``output.csv`` (numbers), ``output.markdown`` and ``output.latex`` (text)."""
+    with atomic_write(output.csv) as partial:
+        rows.to_csv(partial, index=False, float_format="%.2f")
+    for path, write in ((output.markdown, markdown), (output.latex, latex)):
+        with atomic_write(path) as partial:
+            partial.write_text(write(text))

@@ -1,0 +1,286 @@
+"""The workflow's config and tables: each key and column with its type, bounds and sentence.
+
+`config/README.md` and `workflow/schemas/config.schema.json` are written from these classes:
+``python -m workflow.lib.settings``.
+"""
+
+import json
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import Field, model_validator
+
+from trainer.config import Machine, Recipe
+from trainer.datasets import DATASETS
+from trainer.utils.files import atomic_write
+from trainer.utils.settings import Count, Number, PathText, Text, Whole, documented_keys, json_schema, settings
+
+ROOT = Path(__file__).parents[2]
+Name = Annotated[str, Field(pattern="^[a-z0-9_]+$")]
+DatasetName = Literal[*DATASETS]
+
+
+# --- config.yaml -----------------------------------------------------------------------------------------------------
+
+
+@settings
+class Existing:
+    """What the user has already. Files are used in place, and the steps before them do not run."""
+
+    ava_films: PathText | None
+    """folder of films, named as in `ava.films`"""
+    ava_cuts: PathText | None
+    """folder of cuts, named as in `ava.films`, made by `ffmpeg -ss 900 -t 901 -i FILM CUT`"""
+    ava_frames: PathText | None
+    """folder of SlowFast's loose frames: `<video>/<video>_000001.jpg`"""
+    ava_annotations: PathText | None
+    """folder with the contents of `ava_annotations.tar`, its subfolder `person_box_67091280_iou90` included"""
+    charades_tar: PathText | None
+    """`Charades_v1_rgb.tar` itself"""
+    charades_frames: PathText | None
+    """folder of SlowFast's loose frames: `<video>/<video>-000001.jpg`"""
+    charades_lists: PathText | None
+    """folder with `train.csv` and `val.csv`"""
+    checkpoints: PathText | None
+    """folder that holds the files whose source is `checkpoints`, at any depth; others are downloaded if not in it"""
+
+
+@settings
+class DatasetConfig:
+    """How the runs of a dataset are scheduled."""
+
+    seeds: Annotated[tuple[Whole, ...], Field(min_length=1)]
+    """one run each; tables show mean and standard deviation"""
+    gpus: Count
+    """GPUs of a job, a divisor of `micro_batches`. Fewer (`--resources gpu=1`) give the same result more slowly"""
+    runtime: Count
+    """min; time limit of a training job on a cluster, after which the next job resumes"""
+
+
+@settings
+class Ava(DatasetConfig):
+    """AVA's films, frames and boxes."""
+
+    films: PathText | tuple[Text, ...]
+    """file names that end in `.mkv`, `.mp4` or `.webm`: a list, or a file with one per line (`#` begins a comment)"""
+    exclude_videos: tuple[Text, ...]
+    """names or ids of films to skip, e.g. because no source has them; tables count the others"""
+    start: Whole
+    """s; begin of the annotated window. Boxes are used from `start + 2` to `stop - 3`"""
+    stop: Count
+    """s; end of the annotated window"""
+    fps: Count
+    """frames per second to extract"""
+    jpeg_quality: Annotated[Count, Field(le=31)]
+    """ffmpeg's `-q:v`; 1 is best"""
+    short_side: Annotated[Count, Field(ge=16)] | None
+    """px; null: native size. Another size makes other archives and changes the pixels"""
+    min_person_score: Annotated[Number, Field(le=1)]
+    """person detections with a lower score are dropped"""
+
+    @model_validator(mode="after")
+    def _check(self):
+        if self.stop - self.start < 5:
+            raise ValueError(f"stop: expected at least start {self.start} + 5, got {self.stop}")
+        return self
+
+
+@settings
+class Charades(DatasetConfig):
+    """Charades' classes."""
+
+    label_map: PathText
+    """table with the columns action and name: the names of the classes"""
+
+
+@settings
+class Config:
+    """All keys of config.yaml and recipes.yaml."""
+
+    datasets: Annotated[tuple[DatasetName, ...], Field(min_length=1)]
+    """which datasets to run"""
+    methods: Literal["all"] | tuple[Text, ...]
+    """which rows of the methods table to run, in the order of the tables; `all` selects every row"""
+    methods_table: PathText
+    """the table of methods"""
+    local_methods_table: PathText | None
+    """your own rows, in the same columns; read if the file exists"""
+    local_config: PathText | None
+    """your own settings; read after `config.yaml` and `recipes.yaml` if the file exists"""
+    sources_table: PathText
+    """the table of addresses"""
+    published_table: PathText | None
+    """the table of published numbers; null: tables have no published columns"""
+    data: PathText
+    """folder of downloads, cuts, frames and indices"""
+    results: PathText
+    """folder of lists, runs, tables, figures and logs; one for each experiment"""
+    shared_cache: PathText | None
+    """folder of a group: the first workflow to need a file of `data` creates it there, others wait and link to it"""
+    delete_after_use: tuple[Literal["films", "cuts"], ...]
+    """which files to delete as soon as no step needs them; of `shared_cache` only the links are deleted"""
+    existing: Existing
+    ffmpeg: PathText | None
+    """your own binary, at the same path on every machine; null: the pinned one. Its version is part of paths"""
+    ava: Ava
+    charades: Charades
+    recipes: dict[Name, dict[DatasetName, Recipe]]
+    machine: Machine
+
+    @model_validator(mode="after")
+    def _check(self):
+        for name, recipe in self.recipes.items():
+            for dataset, on_dataset in recipe.items():
+                self._check_recipe(f"recipes: {name}: {dataset}", on_dataset, dataset)
+        if self.shared_cache:
+            own, shared = Path(self.data).resolve(), Path(self.shared_cache).resolve()
+            if own.is_relative_to(shared) or shared.is_relative_to(own):
+                raise ValueError(f"shared_cache: expected a folder apart from data {own}, got {shared}")
+        return self
+
+    def _check_recipe(self, key, recipe, dataset):
+        gpus, micro_batches = getattr(self, dataset).gpus, recipe.training.micro_batches
+        if micro_batches % gpus:
+            raise ValueError(
+                f"{dataset}: gpus: expected a divisor of {key}: training: micro_batches {micro_batches}, got {gpus}"
+            )
+        views = (recipe.clip.test_clips, recipe.clip.test_crops)
+        if DATASETS[dataset].single_view and views != (1, 1):
+            raise ValueError(f"{key}: clip: expected test_clips 1 and test_crops 1, got {views[0]} and {views[1]}")
+
+
+# Former names of keys, told in the message about an unknown key. To be removed with version 0.3.
+RENAMED_KEYS = {
+    "shared": "shared_cache",
+    "temp": "delete_after_use",
+    "have": "existing",
+    "dropout": "recipes: <recipe>: <dataset>: dropout",
+    "ava: leave_out": "ava: exclude_videos",
+    "ava: quality": "ava: jpeg_quality",
+    "ava: min_score": "ava: min_person_score",
+    "machine: save_minutes": "machine: checkpoint_minutes",
+    "machine: precision": "recipes: <recipe>: <dataset>: training: precision",
+} | {
+    f"{dataset}: {old}": new
+    for dataset in DATASETS
+    for old, new in {
+        "gpu": f"{dataset}: gpus",
+        "clip": f"recipes: <recipe>: {dataset}: clip",
+        "training": f"recipes: <recipe>: {dataset}: training",
+    }.items()
+}
+
+
+# --- Tables ----------------------------------------------------------------------------------------------------------
+
+
+@settings
+class MethodRow:
+    """A row of methods.tsv: one pre-training method."""
+
+    method: Name
+    """id in paths and config: small letters, digits and _"""
+    label: Text
+    """name in tables and figures"""
+    pretraining: Literal["none", "self-supervised", "supervised"]
+    """how the checkpoint was trained: the kinds that tables and figures compare"""
+    checkpoint: str
+    """file name in its source, or the path of your file (`~/` is your home); empty: random initialization"""
+    source: str
+    """the source in `sources.tsv` that has it; empty for your own file"""
+    layout: str
+    """names of the checkpoint's tensors, see `trainer/models/layouts.py`; `auto` finds them; empty without a checkpoint"""
+    backbone: Text
+    """architecture; a name of `trainer/models/backbones.py`"""
+    recipe: Text
+    """how it is fine-tuned; a name of `recipes.yaml`"""
+    bn_eps: Annotated[float, Field(gt=0)]
+    """epsilon of BatchNorm. CtP was pre-trained with 1e-3; the released code runs 1e-5"""
+    channel_order: Literal["rgb", "bgr"]
+    """order of the input's color channels. TCLR was pre-trained on BGR; the released configs feed RGB"""
+    mean: Annotated[float, Field(ge=0)]
+    """subtracted from pixels in [0, 1]. TCLR was pre-trained without normalization; the released configs normalize"""
+    std: Annotated[float, Field(gt=0)]
+    """by which the difference is divided"""
+
+
+@settings
+class SourceRow:
+    """A row of sources.tsv: one address of a file. The rows of one source are tried in order."""
+
+    source: Name
+    """what the file is"""
+    url: Text
+    """web address, or a path on this machine; `{film}` and `{video}` are filled in for films"""
+    file: Text
+    """path below `data/downloads`"""
+    bytes: Annotated[str, Field(pattern="^[0-9]*$")]
+    """size, checked where known"""
+    sha256: Annotated[str, Field(pattern="^([0-9a-f]{8,64})?$")]
+    """SHA-256, or at least 8 digits of its beginning, checked where known"""
+    about: str
+    """for readers"""
+
+
+@settings
+class PublishedRow:
+    """A row of published.tsv: one number printed in a paper."""
+
+    method: Name
+    """id of the methods table"""
+    dataset: DatasetName
+    """where it was measured"""
+    mAP: Annotated[float, Field(ge=0, le=100)]
+    """percent"""
+    source: Text
+    """the paper. Tables show the first row of a method and dataset, so the order of rows is the order of preference"""
+
+
+# --- Documentation ---------------------------------------------------------------------------------------------------
+
+SCHEMA = ROOT / "workflow/schemas/config.schema.json"
+README = ROOT / "config/README.md"
+TABLES = {"methods.tsv": MethodRow, "sources.tsv": SourceRow, "published.tsv": PublishedRow}
+
+
+def documentation() -> dict[Path, str]:
+    """Return the contents of the files that are written from the classes above, by path."""
+    text = README.read_text()
+    defaults = yaml.safe_load((ROOT / "config/config.yaml").read_text())
+    keys = list(documented_keys(Config))
+    config_rows = [(key, kind, _default(defaults, key), words) for key, kind, _, words in keys if "<" not in key]
+    recipe_rows = [(key.split(">.")[-1], kind, words) for key, kind, _, words in keys if "<" in key]
+    text = _fill(text, "config.yaml", _table(["key", "type", "default", "meaning"], config_rows))
+    text = _fill(text, "recipes.yaml", _table(["key", "type", "meaning"], recipe_rows))
+    for name, row in TABLES.items():
+        columns = [(key, kind, words) for key, kind, _, words in documented_keys(row)]
+        text = _fill(text, name, _table(["column", "type", "meaning"], columns))
+    return {README: text, SCHEMA: json.dumps(json_schema(Config), indent=2) + "\n"}
+
+
+def _default(config, key):
+    for part in key.split("."):
+        config = config[part]
+    if isinstance(config, list):
+        return ", ".join(map(str, config)) or "none"
+    return "null" if config is None else str(config)
+
+
+def _table(heading, rows):
+    lines = [heading, ["---"] * len(heading), *([f"`{row[0]}`", *row[1:]] for row in rows)]
+    return "\n".join("| " + " | ".join(" ".join(str(cell).split()) for cell in line) + " |" for line in lines)
+
+
+def _fill(text, name, table):
+    """Replace what stands between the marks of a table."""
+    begin, end = f"<!-- begin {name}, written by workflow/lib/settings.py -->", f"<!-- end {name} -->"
+    pattern = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
+    return pattern.sub(lambda _: f"{begin}\n{table}\n{end}", text, count=1)
+
+
+if __name__ == "__main__":
+    for path, content in documentation().items():
+        with atomic_write(path) as partial:
+            partial.write_text(content)

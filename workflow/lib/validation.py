@@ -1,0 +1,226 @@
+"""Checks of what users write, config and tables, before anything runs; an InputError says where, in one line."""
+
+import csv
+import re
+from dataclasses import asdict, fields
+from pathlib import Path
+
+import pandas as pd
+
+from trainer.config import Run, load, result_config
+from trainer.models.backbones import BACKBONES
+from trainer.models.layouts import LAYOUTS
+from trainer.utils.errors import InputError
+from trainer.utils.settings import read
+from workflow.lib.differences import compare
+from workflow.lib.settings import RENAMED_KEYS, Config, MethodRow, PublishedRow, SourceRow
+
+FILM = re.compile(r"[^/\s]+\.(mkv|mp4|webm)")
+
+
+# --- Config ----------------------------------------------------------------------------------------------------------
+
+
+def read_config(config: dict) -> Config:
+    """Return the config, checked; raise InputError naming the key that is wrong."""
+    return read(Config, config, "config", RENAMED_KEYS)
+
+
+def read_run(run: dict) -> Run:
+    """Return a run of the config, checked."""
+    return read(Run, run, f"{run['dataset']}, {run['method']}")
+
+
+def check_existing(config: Config, methods: pd.DataFrame):
+    """Raise InputError if a file or folder is missing that the user has according to config or a methods table."""
+    for key, path in asdict(config.existing).items():
+        if path and key.startswith((*config.datasets, "checkpoints")) and not Path(path).exists():
+            raise InputError(f"config: existing: {key}: {path}: no such file or folder")
+    if config.shared_cache and not Path(config.shared_cache).is_dir():
+        raise InputError(f"config: shared_cache: {config.shared_cache}: no such folder; make it, writable for its users")
+    for row in methods.itertuples():
+        own = own_file(row)
+        if own and not own.is_file():
+            problem = "is a folder; name the file in it" if own.is_dir() else "no such file; correct the path or name its source"
+            raise InputError(f"{row.table}: {row.method}: checkpoint: {own}: {problem}")
+
+
+def own_file(row) -> Path | None:
+    """Return the user's own checkpoint of a row of the methods table, which has no source, or None."""
+    return Path(row.checkpoint).expanduser() if row.checkpoint and not row.source else None
+
+
+def check_trained(runs: dict[str, dict]):
+    """Raise InputError if a folder holds another run than config wants, trained on GPUs.
+
+    Snakemake would delete its weights and train again. ``runs``: the settings of each run by its folder, in the shape
+    of `trainer.config.Run`.
+    """
+    for folder, run in runs.items():
+        if not any(Path(folder, name).is_file() for name in ("model.pth", "resume.pth")):
+            continue
+        path = Path(folder, "config.yaml")
+        on_gpus = path.is_file() and "device: cuda" in path.read_text()
+        if on_gpus and (change := _change_of(path, run)):
+            raise InputError(
+                f"{folder}: its training {change}; give the --configfile of that training, or name another `results` "
+                "folder for this experiment, or delete this run to train it again"
+            )
+
+
+def _change_of(path, run):
+    """Say how the run of a config.yaml differs from what config wants, or return None."""
+    try:
+        changes = compare(result_config(read_run(run)), result_config(load(path)))
+    except InputError as error:
+        return f"is of another version ({error})"
+    return "has {} {}, config says {}".format(*changes[0]) if changes else None
+
+
+# --- Films -----------------------------------------------------------------------------------------------------------
+
+
+def read_films(films: str | tuple[str, ...], exclude_videos: tuple[str, ...]) -> dict[str, str]:
+    """Return film file names by video (the YouTube id, the name's stem), without those to exclude.
+
+    ``films``: names, or the path of a file with a name per line; there, lines that begin with # are comments.
+    """
+    by_video = {}
+    for where, film in _film_names(films):
+        if not FILM.fullmatch(film):
+            raise InputError(f"{where}: expected the name of a film that ends in .mkv, .mp4 or .webm, got {film!r}")
+        if (video := Path(film).stem) in by_video:
+            raise InputError(f"{where}: {film}: listed already, as {by_video[video]}")
+        by_video[video] = film
+    if unknown := set(exclude_videos) - set(by_video) - set(by_video.values()):
+        raise InputError(f"config: ava: exclude_videos: {', '.join(sorted(unknown))}: not among the films")
+    left = {video: film for video, film in by_video.items() if not {video, film} & set(exclude_videos)}
+    if not left:
+        raise InputError("config: ava: films: expected at least one film that is not excluded, got none")
+    return left
+
+
+def _film_names(films):
+    """Yield (where it stands, name) of each film."""
+    if not isinstance(films, str):
+        yield from ((f"config: ava: films: {number}", film) for number, film in enumerate(films))
+        return
+    if not Path(films).is_file():
+        raise InputError(f"config: ava: films: {films}: no such file")
+    for number, line in enumerate(_text(films).splitlines(), start=1):
+        if (name := line.strip()) and not name.startswith("#"):
+            yield f"{films}, line {number}", name
+
+
+# --- Tables ----------------------------------------------------------------------------------------------------------
+
+
+def read_sources(config: Config) -> pd.DataFrame:
+    """Return the sources table."""
+    return read_table(config.sources_table, SourceRow)
+
+
+def read_methods(config: Config, sources: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of the methods table and of the user's own, by method; ``table`` says where a row stands."""
+    paths = [config.methods_table]
+    if config.local_methods_table and Path(config.local_methods_table).is_file():
+        paths.append(config.local_methods_table)
+    tables = [read_table(path, MethodRow).assign(table=path) for path in paths]
+    methods = pd.concat(tables).set_index("method", drop=False)
+    if twice := methods.index[methods.index.duplicated()].tolist():
+        raise InputError(f"{methods.table[twice[0]].iloc[-1]}: {twice[0]}: two rows have this id; rename one of them")
+    for row in methods.itertuples():
+        _check_method(row, list(dict.fromkeys(sources.source)), config)
+    return methods
+
+
+def select_methods(config: Config, methods: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows that config selects, in its order."""
+    selected = methods.index.tolist() if config.methods == "all" else list(config.methods)
+    if unknown := [method for method in selected if method not in methods.index]:
+        tables = " and ".join(dict.fromkeys(methods.table))
+        raise InputError(
+            f"config: methods: {', '.join(unknown)}: no such row in {tables}; known: {', '.join(methods.index)}"
+        )
+    if not selected or len(set(selected)) < len(selected):
+        raise InputError(f"config: methods: expected methods, each once, or all, got {selected}")
+    return methods.loc[selected]
+
+
+def check_published(config: Config):
+    """Raise InputError if the published table cannot be read, or has two numbers of one method, dataset and source."""
+    path = config.published_table
+    if not path:
+        return
+    table = read_table(path, PublishedRow)
+    if twice := table[table.duplicated(["method", "dataset", "source"])].to_dict("records"):
+        first = twice[0]
+        raise InputError(f"{path}: {first['method']}: two numbers on {first['dataset']} from {first['source']}")
+
+
+def read_table(path, kind) -> pd.DataFrame:
+    """Return a tab-separated table whose rows are ``kind``, each checked; lines that begin with # are comments."""
+    if not Path(path).is_file():
+        raise InputError(f"{path}: no such file; the config names it as a table")
+    columns = [field.name for field in fields(kind)]
+    lines = csv.reader(_text(path).splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE)
+    numbered = [(lines.line_num, line) for line in lines if line and not line[0].startswith("#")]
+    header = numbered[0][1] if numbered else []
+    if sorted(header) != sorted(columns):
+        raise InputError(f"{path}: expected a first line with the columns {', '.join(columns)}, tab-separated")
+    rows = []
+    for number, row in numbered[1:]:
+        where = f"{path}, line {number}"
+        if len(row) != len(header):
+            raise InputError(f"{where}: expected {len(header)} tab-separated columns, got {len(row)}")
+        rows.append(asdict(read(kind, dict(zip(header, row, strict=True)), where)))
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _check_method(row, sources, config):
+    """Raise InputError if the cells of a row contradict each other, or its recipe does not fit its backbone."""
+    where = f"{row.table}: {row.method}"
+    if not row.checkpoint and (row.layout or row.source):
+        raise InputError(f"{where}: layout, source: expected empty cells without a checkpoint")
+    if row.checkpoint and row.layout not in ("auto", *LAYOUTS):
+        raise InputError(f"{where}: layout: expected auto or one of {', '.join(LAYOUTS)}, got {row.layout!r}")
+    if row.checkpoint.startswith("~") and not row.checkpoint.startswith("~/"):
+        raise InputError(f"{where}: checkpoint: expected a file name or a path (~/ is your home), got {row.checkpoint}")
+    if row.source and row.source not in sources:
+        raise InputError(
+            f"{where}: source: expected one of {', '.join(sources)}, or nothing for your own file, got {row.source!r}"
+        )
+    if row.source and "/" in row.checkpoint:
+        raise InputError(f"{where}: checkpoint: expected a file name of source {row.source}, got a path; for your own "
+                         "file leave source empty")
+    if row.backbone not in BACKBONES:
+        raise InputError(f"{where}: backbone: expected one of {', '.join(BACKBONES)}, got {row.backbone!r}")
+    if row.recipe not in config.recipes:
+        raise InputError(f"{where}: recipe: expected one of {', '.join(config.recipes)}, got {row.recipe!r}")
+    _check_recipe_fits(where, row, config)
+
+
+def _check_recipe_fits(where, row, config):
+    """Raise InputError if a clip of the recipe is no multiple of what the backbone divides it by."""
+    backbone = BACKBONES[row.backbone]
+    for dataset in config.datasets:
+        if dataset not in config.recipes[row.recipe]:
+            raise InputError(f"{where}: recipe: {row.recipe} has no settings for {dataset}")
+        clip = config.recipes[row.recipe][dataset].clip
+        for name, size, stride in (
+            ("num_frames", clip.num_frames, backbone.time_stride),
+            ("crop", clip.crop, backbone.space_stride),
+        ):
+            if size % stride:
+                raise InputError(
+                    f"config: recipes: {row.recipe}: {dataset}: clip: {name}: expected a multiple of {stride}, the "
+                    f"stride of backbone {row.backbone} ({where}), got {size}"
+                )
+
+
+def _text(path):
+    """Return the text of a file, without the byte order mark that some editors put before it."""
+    try:
+        return Path(path).read_text("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 ({error}); save it in that encoding") from error
