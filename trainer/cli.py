@@ -15,13 +15,15 @@ from trainer.utils.errors import exit_on_input_error
 log = logging.getLogger("trainer")
 
 
-def parse(about, *actions):
+def parse(module, about, *actions):
     """Read ``[action] --config FILE [--gpus N]``; return (action or None, run, folder of the config).
 
     Ends the process with one line if the config cannot be read.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog=f"python -m {module}", description=about, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     if actions:
         parser.add_argument("action", choices=actions)
     parser.add_argument("--config", required=True, type=Path, help="config.yaml of a run; results go beside it")

@@ -53,8 +53,10 @@ class Clip:
     @model_validator(mode="after")
     def _check(self):
         if not self.crop <= self.short_side_range[0] <= self.short_side_range[1]:
-            raise ValueError(f"short_side_range: expected two sizes that ascend from crop {self.crop}, got "
-                             f"{list(self.short_side_range)}")
+            raise ValueError(
+                f"short_side_range: expected two sizes that ascend from crop {self.crop}, got "
+                f"{list(self.short_side_range)}"
+            )
         return self
 
 
@@ -124,7 +126,9 @@ class Training:
     def _check(self):
         milestones, factors = list(self.lr_milestones), self.lr_factors
         if self.batch_size % self.micro_batches:
-            raise ValueError(f"micro_batches: expected a divisor of batch_size {self.batch_size}, got {self.micro_batches}")
+            raise ValueError(
+                f"micro_batches: expected a divisor of batch_size {self.batch_size}, got {self.micro_batches}"
+            )
         if milestones != sorted({0, *milestones}):
             raise ValueError(f"lr_milestones: expected numbers that ascend from 0, got {milestones}")
         if len(factors) != len(milestones):
@@ -187,6 +191,9 @@ class Run:
     def _check(self):
         if self.dataset not in DATASETS:
             raise ValueError(f"dataset: expected one of {', '.join(DATASETS)}, got {self.dataset!r}")
+        for role in DATASETS[self.dataset].score_files:
+            if getattr(self.data, role) is None:
+                raise ValueError(f"data: {role}: expected a path, as {self.dataset} is scored by it, got nothing")
         return self
 
 

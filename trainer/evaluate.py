@@ -13,7 +13,7 @@ from trainer.utils.errors import exit_on_input_error
 
 
 def main():
-    action, run, folder = parse(__doc__, "predict", "score")
+    action, run, folder = parse("trainer.evaluate", __doc__, "predict", "score")
     if action == "predict":
         from trainer.predict import predict  # PyTorch takes seconds to import, and scoring does without
 

@@ -10,8 +10,8 @@ from trainer.config import Training
 def learning_rate(training: Training, epoch: float) -> float:
     """Return the learning rate at a fractional epoch (epoch index + iteration / iterations per epoch).
 
-    ``base_lr`` times the factor of the last milestone not after ``epoch``; in the warm-up, linear from ``warmup_start_lr``
-    to the scheduled rate at its end (SlowFast's policy "steps_with_relative_lrs").
+    ``base_lr`` times the factor of the last milestone not after ``epoch``; in the warm-up, linear from
+    ``warmup_start_lr`` to the scheduled rate at its end (SlowFast's policy "steps_with_relative_lrs").
     """
 
     def scheduled(at):
@@ -25,7 +25,7 @@ def learning_rate(training: Training, epoch: float) -> float:
 
 
 def build_optimizer(model: nn.Module, training: Training) -> torch.optim.SGD:
-    """Return SGD with the published weight decay groups: BatchNorm's parameters have none, all others do, biases included."""
+    """Return SGD with the published weight decay groups: all parameters but BatchNorm's, biases included."""
     norms = [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
     undecayed = [parameter for norm in norms for parameter in norm.parameters()]
     ids = {id(parameter) for parameter in undecayed}

@@ -234,5 +234,5 @@ def write_results(folder, run, model, state, clips):
 
 
 if __name__ == "__main__":
-    _, run, folder = parse(__doc__)
+    _, run, folder = parse("trainer.train", __doc__)
     launch("trainer.train", fit, run, folder)

@@ -9,7 +9,7 @@ from tests.helpers.paths import MIRROR, ROOT, SNAKEMAKE
 
 
 def checkout(folder, mirror=MIRROR, **settings):
-    """Copy this checkout's files into ``folder``; ``settings`` change the demo's. ``mirror``: a folder or URL."""
+    """Copy this checkout's files into ``folder``; ``settings`` override the demo's. ``mirror``: a folder or URL."""
     listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
     for name in subprocess.run(listed, cwd=ROOT, capture_output=True, check=True).stdout.decode().split("\0"):
         if (ROOT / name).is_file():
@@ -22,14 +22,14 @@ def checkout(folder, mirror=MIRROR, **settings):
 
 
 def snakemake(folder, *options, before=()):
-    """Start a workflow in a checkout."""
+    """Start a workflow in a checkout; its output goes to the file ``output`` there."""
     command = [*before, SNAKEMAKE, "--configfile", "config/demo.yaml", "changes.yaml", *options]
-    with (folder / "words").open("w") as words:
-        return subprocess.Popen(command, cwd=folder, stdout=words, stderr=subprocess.STDOUT)
+    with (folder / "output").open("w") as output:
+        return subprocess.Popen(command, cwd=folder, stdout=output, stderr=subprocess.STDOUT)
 
 
 def finish(folder, workflow):
-    """Wait for a workflow in a checkout to succeed; return its words."""
-    status, words = workflow.wait(), (folder / "words").read_text()
-    assert status == 0, words
-    return words
+    """Wait for a workflow in a checkout to succeed; return its output."""
+    status, output = workflow.wait(), (folder / "output").read_text()
+    assert status == 0, output
+    return output

@@ -1,4 +1,4 @@
-"""The workflow's data is made once for checkouts that share a folder, and let go where config says so."""
+"""Data is made once for checkouts that share a folder, kept if a film fails, and deleted where config says so."""
 
 import re
 import threading
@@ -12,7 +12,7 @@ import pytest
 
 from tests.helpers.checkout import checkout, finish, snakemake
 from tests.helpers.paths import MIRROR
-from tests.workflow.lib.test_shared_cache import UNPRIVILEGED
+from tests.helpers.users import UNPRIVILEGED
 
 FILMS = ["-ParkBench7.mkv", "CornerCafe3.mp4"]
 DATA = ["--cores", "1", "--until", "extract_frames", "index_charades", "unpack_annotations"]
@@ -23,20 +23,20 @@ pytestmark = pytest.mark.skipif(
 
 
 def films_made(folder):
-    """What the jobs of a checkout say of films that they have cut or extracted, instead of having linked to them."""
-    logs = [path.read_text() for path in (folder / "results/logs").rglob("*.log")]
+    """Return what jobs of a checkout log of films that they cut or extracted, instead of linking to them."""
+    logs = [path.read_text() for path in (folder / "results/demo/logs").rglob("*.log")]
     return [line for log in logs for line in log.splitlines() if re.search(r": \d+ frames.* MB in ", line)]
 
 
 def contents(folder):
-    """What must not change of each file in it: which one it is, and its time."""
+    """Return inode and time of each file, which must not change."""
     files = [path for path in folder.rglob("*") if path.is_file()]
     return {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in files}
 
 
 @contextmanager
 def serve(handler=SimpleHTTPRequestHandler):
-    """The address of a web server that has the demo's mirror, while the block runs."""
+    """Serve the demo's mirror while the block runs; yield the address."""
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(handler, directory=MIRROR)) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
@@ -49,15 +49,15 @@ def web():
         yield address
 
 
-class Fussy(SimpleHTTPRequestHandler):
-    """Lacks a film, and keeps the others waiting until four are asked for at once."""
+class LimitedServer(SimpleHTTPRequestHandler):
+    """Lack a film, and answer the others when four are requested at once."""
 
     def do_GET(self):
         if "/trainval/" not in self.path:
             return super().do_GET()
         if Path(self.path).name == self.lacks:
             return self.send_error(404)
-        self.asked.append(Path(self.path).name)
+        self.requested.append(Path(self.path).name)
         self.now.add(self)
         if len(self.now) == 4:
             self.four.set()
@@ -68,7 +68,7 @@ class Fussy(SimpleHTTPRequestHandler):
         self.now.remove(self)
 
 
-def test_a_film_that_fails_stops_no_other_and_no_server_is_flooded(tmp_path):
+def test_a_failed_film_does_not_affect_the_others_and_four_downloads_run_at_once(tmp_path):
     films = [
         "-ParkBench7.mkv",
         "CornerCafe3.mp4",
@@ -78,33 +78,33 @@ def test_a_film_that_fails_stops_no_other_and_no_server_is_flooded(tmp_path):
         "LivingRoom6.mp4",
     ]
     others = [film for film in films if film != "OldKitchen5.mkv"]
-    fetch = ["--cores", "8", "--resources", "gpu=4", "--until", "cut_film"]  # as README's, without a word on downloads
-    seen = {"lacks": "OldKitchen5.mkv", "asked": [], "now": set(), "most": [], "four": threading.Event()}
-    handler = type("Handler", (Fussy,), seen)
+    download = ["--cores", "8", "--resources", "gpu=4", "--until", "cut_film"]  # as in the README, without `download`
+    seen = {"lacks": "OldKitchen5.mkv", "requested": [], "now": set(), "most": [], "four": threading.Event()}
+    handler = type("Handler", (LimitedServer,), seen)
     with serve(handler) as address:
         folder = checkout(tmp_path, address, datasets=["ava"], ava={"films": films})
-        failed = snakemake(folder, *fetch)
+        failed = snakemake(folder, *download)
         assert failed.wait() == 1
-        words = (folder / "words").read_text()
-        assert re.search(r"error: .*/OldKitchen5\.mkv: no source has it\. http.*: HTTP status 404", words)
+        out = (folder / "output").read_text()
+        assert re.search(r"error: .*/OldKitchen5\.mkv: no source has it\. http.*: HTTP status 404", out)
         assert sorted(path.stem for path in folder.rglob("*.nut")) == sorted(Path(film).stem for film in others)
-        assert sorted(handler.asked) == sorted(others)
+        assert sorted(handler.requested) == sorted(others)
         assert max(handler.most) == 4
 
         handler.lacks = None
-        finish(folder, snakemake(folder, *fetch))
-        assert sorted(handler.asked) == sorted(films)  # what was there is not fetched again
+        finish(folder, snakemake(folder, *download))
+        assert sorted(handler.requested) == sorted(films)  # existing films are not downloaded again
 
         mirrors = folder / "sources.tsv"
         mirrors.write_text(mirrors.read_text() + "ava_films\thttp://localhost:9/{film}\t{film}\t\t\tone more mirror\n")
-        out = finish(folder, snakemake(folder, *fetch, "--dry-run"))
+        out = finish(folder, snakemake(folder, *download, "--dry-run"))
         assert re.search(r"^total +0$", out, re.MULTILINE), out
 
 
 def test_two_checkouts_share_their_data(tmp_path, web):
     shared = tmp_path / "shared"
     shared.mkdir()
-    settings = {"shared": str(shared), "temp": ["films"], "ava": {"films": FILMS}}
+    settings = {"shared_cache": str(shared), "delete_after_use": ["films"], "ava": {"films": FILMS}}
     checkouts = [checkout(tmp_path / name, web, **settings) for name in "ab"]
     workflows = [snakemake(folder, *DATA) for folder in checkouts]
     for folder, workflow in zip(checkouts, workflows, strict=True):
@@ -118,7 +118,7 @@ def test_two_checkouts_share_their_data(tmp_path, web):
     for folder in checkouts:
         for path in data:
             link = folder / "data/demo" / path
-            if path.name in FILMS:  # of what is shared, `temp` drops the links
+            if path.name in FILMS:  # of the shared cache, `delete_after_use` deletes the links
                 assert not link.is_symlink()
             else:
                 assert link.resolve() == shared / path
@@ -133,12 +133,12 @@ def test_two_checkouts_share_their_data(tmp_path, web):
             path.chmod(path.stat().st_mode | 0o200)
     assert not films_made(late)
     assert contents(shared) == before
-    out = finish(checkouts[0], snakemake(checkouts[0], *DATA, "--dry-run"))  # what others link to is no news
+    out = finish(checkouts[0], snakemake(checkouts[0], *DATA, "--dry-run"))  # links of others are no change
     assert re.search(r"^total +0$", out, re.MULTILINE), out
 
 
-def test_films_and_cuts_are_let_go_when_frames_are_there(tmp_path):
-    folder = checkout(tmp_path, temp=["films", "cuts"], ava={"films": FILMS})
+def test_films_and_cuts_are_deleted_after_use(tmp_path):
+    folder = checkout(tmp_path, delete_after_use=["films", "cuts"], ava={"films": FILMS})
     finish(folder, snakemake(folder, *DATA))
     left = {path.name for path in (folder / "data/demo/ava").rglob("*") if path.is_file()}
     assert {f"{Path(film).stem}{suffix}" for film in FILMS for suffix in (".tar", ".npy", ".json")} <= left

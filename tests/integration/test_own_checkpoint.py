@@ -24,5 +24,5 @@ def test_a_checkpoint_that_does_not_fit_fails_only_its_method(tmp_path):
     assert done.returncode == 1
     assert "fits r2plus1d_18 whole: 222 tensors" in (reports / "good.txt").read_text()
     assert not (reports / "bad.txt").exists()
-    assert f"error: {bad}: does not look like an R(2+1)D-18 by layout auto" in done.stdout + done.stderr
+    assert f"error: {bad}: does not look like r2plus1d_18 by layout auto" in done.stdout + done.stderr
     assert not (tmp_path / "data").exists()

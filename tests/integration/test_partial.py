@@ -2,22 +2,22 @@
 
 import json
 import subprocess
-import sys
 
 import pandas as pd
 import pytest
 
 from tests.helpers.made_up_results import write_run
-from tests.helpers.paths import ROOT
+from tests.helpers.paths import ROOT, SNAKEMAKE
 from trainer import config
 
 TABLE = "partial/side_by_side.csv"
-OTHER = "recipes={r2plus1d: {charades: {dropout: 0.25}}}"  # than the demo's
+OTHER = "recipes: {r2plus1d: {charades: {dropout: 0.25}}}"  # than the demo's
 
 
-def make(results, target, *options, status=0):
-    """Let the workflow make a file of a folder of results; return what Snakemake prints."""
-    command = [sys.executable, "-m", "snakemake", "--configfile", "config/demo.yaml", "--config", f"results={results}"]
+def make(results, target, *options, other="{}", status=0):
+    """Let the workflow make a file of a folder of results, with ``other`` settings; return what Snakemake prints."""
+    (results / "other.yaml").write_text(other)
+    command = [SNAKEMAKE, "--configfile", "config/demo.yaml", results / "other.yaml", "--config", f"results={results}"]
     command += [*options, "--nolock", "--cores", "1", "--", f"{results}/{target}"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == status, done.stdout + done.stderr
@@ -54,7 +54,7 @@ def test_partial_tables_start_no_run_and_are_remade_when_a_run_ends(tmp_path):
 
 def test_partial_tables_do_not_count_runs_of_other_settings(tmp_path):
     finish_run(tmp_path, "moco", [0.5, 0.25])
-    make(tmp_path, TABLE, OTHER)
+    make(tmp_path, TABLE, other=OTHER)
     assert (partial_table(tmp_path).charades_status == "pending").all()
 
 
@@ -62,10 +62,10 @@ def test_partial_tables_do_not_count_runs_of_other_settings(tmp_path):
 def test_a_run_trained_on_gpus_is_not_overwritten_by_other_settings(tmp_path, weights):
     folder = finish_run(tmp_path, "moco", [0.5, 0.25])
     (folder / weights).touch()
-    make(tmp_path, TABLE, OTHER, "--dry-run")
+    make(tmp_path, TABLE, "--dry-run", other=OTHER)
     run_config = folder / "config.yaml"
     run_config.write_text(run_config.read_text().replace("device: cpu", "device: cuda"))
     make(tmp_path, TABLE, "--dry-run")  # only the machine differs
-    said = make(tmp_path, TABLE, OTHER, "--dry-run", status=1)
+    said = make(tmp_path, TABLE, "--dry-run", other=OTHER, status=1)
     message = "its training has model: dropout 0.0, config says 0.25; give the --configfile of that training"
     assert f"{folder}: {message}" in said

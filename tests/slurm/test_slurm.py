@@ -1,4 +1,4 @@
-"""A part of the demo through a real SLURM: whatever ends its training's jobs, its table is the demo's."""
+"""A part of the demo through a real SLURM: its training is interrupted in three ways, and its table is the demo's."""
 
 import os
 import re
@@ -14,12 +14,11 @@ import pytest
 import yaml
 
 from tests.helpers.checkout import checkout, finish, snakemake
-from tests.helpers.paths import MIRROR
-from tests.helpers.paths import ROOT
+from tests.helpers.paths import MIRROR, ROOT
 
 METHOD = "scratch"
-NOT_THERE = ["-NightShop4", "DanceHall_2"]
-TABLE = ROOT / "results/ava_table.csv"
+MISSING = ["-NightShop4", "DanceHall_2"]
+TABLE = "results/demo/ava_table.csv"
 
 
 def slurm(*command):
@@ -32,12 +31,12 @@ pytestmark = [
         not shutil.which("sinfo") or "idle" not in slurm("sinfo", "--noheader", "--partition=normal"),
         reason="no SLURM of tests/slurm/setup.sh runs here",
     ),
-    pytest.mark.skipif(not (TABLE.exists() and MIRROR.exists()), reason="no demo; run `make demo` first"),
+    pytest.mark.skipif(not ((ROOT / TABLE).exists() and MIRROR.exists()), reason="no demo; run `make demo` first"),
 ]
 
 
 def works_in(folder, pid):
-    """Whether a process, which may end at any moment, has this working directory."""
+    """Return whether a process, which may end at any moment, has this working directory."""
     try:
         return Path(f"/proc/{pid}/cwd").readlink() == folder
     except FileNotFoundError:
@@ -45,8 +44,8 @@ def works_in(folder, pid):
 
 
 def link_data(folder, without):
-    """Give a checkout the demo's annotations, films, cuts and frames, but for those of some films."""
-    for kind in ("annotations", "films", "cuts_*", "frames_*"):  # in order: times tell Snakemake what is up to date
+    """Link the demo's annotations, films, cuts and frames into a checkout, except those of the films ``without``."""
+    for kind in ("annotations", "films", "cuts_*", "frames_*"):  # in order: Snakemake compares times
         for path in sorted((ROOT / "data/demo/ava").glob(f"{kind}/**/*")):
             if path.is_file() and path.stem not in without:
                 link = folder / path.relative_to(ROOT)
@@ -56,7 +55,7 @@ def link_data(folder, without):
 
 @contextmanager
 def workflow(folder, target, without=()):
-    """AVA with one method, on the cluster, with GPUs that are given out but not computed on."""
+    """Start AVA with one method on the cluster, with GPUs that are assigned but not used."""
     folder = checkout(folder / "checkout", datasets=["ava"], methods=[METHOD])
     link_data(folder, without)
     path = folder / "workflow/profiles/slurm/profile.yaml"
@@ -74,56 +73,55 @@ def workflow(folder, target, without=()):
 
 
 def wait_for(what, folder, workflow, seconds=200):
-    """The first true answer of ``what()``, while the workflow is running."""
+    """Return the first true answer of ``what()`` while the workflow is running."""
     deadline = time.monotonic() + seconds
     while not (answer := what()):
-        assert workflow.poll() is None and time.monotonic() < deadline, (folder / "words").read_text()
+        assert workflow.poll() is None and time.monotonic() < deadline, (folder / "output").read_text()
         time.sleep(0.2)
     return answer
 
 
 def jobs_of(folder):
-    """Numbers of the running jobs that a checkout has submitted."""
+    """Return the numbers of the running jobs that a checkout has submitted."""
     listed = slurm("squeue", "--noheader", "--states=running", "--format=%i %Z").splitlines()
     return [job for job, place in (line.split() for line in listed) if place == str(folder)]
 
 
 def test_films_are_prepared_in_a_job_each(tmp_path):
-    with workflow(tmp_path, "results/lists/ava_frames.csv", without=NOT_THERE) as (folder, running):
+    with workflow(tmp_path, "results/demo/lists/ava_frames.csv", without=MISSING) as (folder, running):
         out = finish(folder, running)
     for rule in ("download_film", "cut_film", "extract_frames"):
-        assert out.count(f"rule {rule}:") == len(NOT_THERE)
+        assert out.count(f"rule {rule}:") == len(MISSING)
     submitted = re.findall(r"Job (\S+) has been submitted with SLURM jobid", out)
     groups = [job for job in submitted if not job.isdigit()]
-    assert len(groups) == len(NOT_THERE), out  # a film is cut and extracted in one job
+    assert len(groups) == len(MISSING), out  # a film is cut and extracted in one job
     for name in ("frames", "train", "val"):
-        assert (folder / f"results/lists/ava_{name}.csv").read_text() == (
-            ROOT / f"results/lists/ava_{name}.csv"
-        ).read_text()
+        path = f"results/demo/lists/ava_{name}.csv"
+        assert (folder / path).read_text() == (ROOT / path).read_text()
 
 
-def test_training_outlives_a_canceled_a_timed_out_and_a_preempted_job(tmp_path):
-    with workflow(tmp_path, "results/ava_table.csv") as (folder, running):
+def test_training_resumes_after_a_canceled_a_timed_out_and_a_preempted_job(tmp_path):
+    with workflow(tmp_path, TABLE) as (folder, running):
         disturb(folder, running)
         finish(folder, running)
-    log = folder / f"results/logs/finetune/ava/{METHOD}/seed0.log"
-    assert "going on after" in log.read_text()
-    mine, demo = (pd.read_csv(path).set_index("method")["mAP"] for path in (folder / "results/ava_table.csv", TABLE))
+    log = folder / f"results/demo/logs/finetune/ava/{METHOD}/seed0.log"
+    assert "resuming after" in log.read_text()
+    mine, demo = (pd.read_csv(path).set_index("method")["mAP"] for path in (folder / TABLE, ROOT / TABLE))
     assert mine[METHOD] == demo[METHOD]
 
 
 def disturb(folder, running):
-    """End the training's job by each of the three."""
-    log = folder / f"results/logs/finetune/ava/{METHOD}/seed0.log"
+    """Cancel the job that trains, then let it time out, then preempt it."""
+    log = folder / f"results/demo/logs/finetune/ava/{METHOD}/seed0.log"
 
-    def training(words):
-        """SLURM's number of the job that trains, and the trainer's process, once its log has ``words``."""
+    def training(message):
+        """Return the number of the job that trains, and the trainer's process, once its log has ``message``."""
 
         def look():
             found = slurm("pgrep", "--full", "^python -m trainer.train").split()
             mine = [int(pid) for pid in found if works_in(folder, pid)]
             job = jobs_of(folder)
-            return (job[0], mine[0]) if mine and job and words in log.read_text() else None
+            return (job[0], mine[0]) if mine and job and message in log.read_text() else None
 
         return wait_for(look, folder, running)
 
@@ -138,12 +136,12 @@ def disturb(folder, running):
     slurm("scancel", canceled)
     wait_for_word(canceled, "JobState=CANCELLED")
 
-    timed_out, trainer = training("going on after")
-    os.kill(trainer, signal.SIGSTOP)  # it shall not end before its minute does; SLURM wakes it to end it
+    timed_out, trainer = training("resuming after")
+    os.kill(trainer, signal.SIGSTOP)  # so that its minute ends first; SLURM wakes it to end it
     wait_for_word(timed_out, "JobState=TIMEOUT")
 
-    preempted, trainer = training("going on after")
-    os.kill(trainer, signal.SIGSTOP)  # it shall not end before it is preempted
+    preempted, trainer = training("resuming after")
+    os.kill(trainer, signal.SIGSTOP)  # so that it is preempted first
     slurm("sbatch", "--partition=urgent", "--gres=gpu:4", "--output=/dev/null", "--wrap=sleep 1")
     wait_for_word(preempted, "Restarts=1")
     assert len({canceled, timed_out, preempted}) == 3

@@ -7,8 +7,8 @@ With a smaller number there the decoder stops early, with exact pixels and in pr
 import numpy as np
 import simplejpeg
 
-from trainer.utils.errors import InputError
 from trainer.data.frame_archive import decode
+from trainer.utils.errors import InputError
 
 # Markers of segments in a JPEG's header, after ITU-T T.81.
 BASELINE, RESTARTS, SCAN = 0xC0, 0xDD, 0xDA
@@ -26,7 +26,7 @@ def frame_size(jpeg, name="a frame"):
 
 
 def decode_top(jpeg, rows, name="a frame", into=None):
-    """Decode at least the first ``rows`` rows of pixels: (height, width, 3) uint8 RGB, as `trainer.data.frame_archive.decode`.
+    """Decode at least the first ``rows`` rows of pixels to (height, width, 3) uint8 RGB, like `frame_archive.decode`.
 
     JPEGs that are not baseline, or have restart markers, are decoded as a whole. ``name`` is for the message of the
     InputError that a damaged JPEG raises; damage below the rows decoded goes unnoticed. ``into`` is an array of the

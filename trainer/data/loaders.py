@@ -91,8 +91,8 @@ class MicroBatchSampler:
         if batch_size % micro_batches or micro_batches % world_size:
             raise InputError(
                 f"a batch of {batch_size} clips does not split into {micro_batches} equal micro-batches over "
-                f"{world_size} processes; choose training: batch_size, micro_batches and GPUs (`--resources gpu=`) that "
-                "divide each other"
+                f"{world_size} processes; choose training: batch_size, micro_batches and GPUs (`--resources gpu=`) "
+                "that divide each other"
             )
         self.clips, self.batch_size, self.micro_batches, self.seed = clips, batch_size, micro_batches, seed
         self.mine = range(rank, micro_batches, world_size)

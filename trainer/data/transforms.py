@@ -61,8 +61,8 @@ def full_frame(height, width, short):
 def random_crop(rng, height, width, short_side_range, crop):
     """Return a training crop: short side 1/uniform(1/max, 1/min), random square crop, mirrored with probability 1/2.
 
-    ``short_side_range`` is (min, max) of the short side and ``crop`` the side of the crop, in pixels. As in the published code,
-    the last possible offset is never drawn.
+    ``short_side_range`` is (min, max) of the short side and ``crop`` the side of the crop, in pixels. As in the
+    published code, the last possible offset is never drawn.
     """
     low, high = short_side_range
     geometry = full_frame(height, width, round(1 / rng.uniform(1 / high, 1 / low)))
@@ -76,7 +76,7 @@ def center_crop(height, width, short):
 
 
 def crops_along(geometry, crops):
-    """Return square crops, as wide as the short side, spread over the long side of ``geometry`` from its start to its end.
+    """Return square crops, as wide as the short side, spread over the long side of ``geometry`` from start to end.
 
     Three crops start at 0, ceil((long - short) / 2) and long - short.
     """
@@ -92,9 +92,9 @@ def crops_along(geometry, crops):
 def uint8_resizer(geometry):
     """Return a function from a frame, or the top of one, to the pixels of ``geometry``, rounded: AVA's resizing.
 
-    Bilinear (half-pixel centers, no antialiasing), bit for bit OpenCV's result for the whole frame. Given a scale instead
-    of a size, OpenCV resizes a frame's top left corner to the same pixels as in the whole frame. So pixels to the right
-    of the crop and below it are skipped.
+    Bilinear (half-pixel centers, no antialiasing), bit for bit OpenCV's result for the whole frame. Given a scale
+    instead of a size, OpenCV resizes a frame's top left corner to the same pixels as in the whole frame. So pixels to
+    the right of the crop and below it are skipped.
     """
     scale_y, scale_x = (size / whole for size, whole in zip(geometry.resized, geometry.source, strict=True))
     bottom, right = geometry.top + geometry.crop[0], geometry.left + geometry.crop[1]
@@ -110,7 +110,7 @@ def uint8_resizer(geometry):
 
 
 def float32_resizer(geometry):
-    """Return a function from a frame, or the top of one, to the pixels of ``geometry``, not rounded: Charades' resizing.
+    """Return a function from a frame, or the top of one, to the pixels of ``geometry``, unrounded: Charades' resizing.
 
     Bilinear (half-pixel centers, no antialiasing), computed at the crop's pixels alone. The published code normalizes
     first, which changes nothing, as the weights of a pixel sum to 1.

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from trainer.utils.errors import InputError
-from trainer.utils.locks import open_lock, log_while_waiting
+from trainer.utils.locks import log_while_waiting, open_lock
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +72,9 @@ def visible():
     if assigned is None:
         job = next((f"{name}={os.environ[name]}" for name in SCHEDULERS if name in os.environ), None)
         if job:
-            raise InputError(f"the scheduler assigned no GPU to this job ({job}); request one (`gpu` resource) or {ADVICE}")
+            raise InputError(
+                f"the scheduler assigned no GPU to this job ({job}); request one (`gpu` resource) or {ADVICE}"
+            )
         gpus = [str(gpu) for gpu in range(_count())]
     else:
         gpus = [gpu.strip() for gpu in assigned.split(",")]
@@ -86,7 +88,7 @@ def visible():
 
 
 def _count():
-    """Return the number of GPUs that PyTorch can use, from a child: CUDA reads CUDA_VISIBLE_DEVICES once per process."""
+    """Count the GPUs that PyTorch can use, in a child, as CUDA reads CUDA_VISIBLE_DEVICES once per process."""
     question = "import torch; print(torch.cuda.device_count())"
     answer = subprocess.run([sys.executable, "-c", question], capture_output=True, text=True, check=True)
     return int(answer.stdout)

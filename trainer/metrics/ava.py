@@ -89,7 +89,7 @@ def frame_map(ground_truth: GroundTruth, detections: Detections, classes, exclud
     """Return the average precision of each class; the mAP is ``frame_map(...)["ap"].mean()``, which skips NaN.
 
     ``classes``: names by id (``read_label_map``); rows of other classes do not count. ``excluded``: (video, second)
-    pairs to leave out of both; leave it empty for the number of an official script that has no such list.
+    pairs to leave out of both.
     Returns a DataFrame, a row per class in the order of ``classes``: class_id, name, ap (NaN without ground truth, 0
     with ground truth alone), positives (boxes of the ground truth), detections, true_positives.
     Raises InputError if a score is not finite.

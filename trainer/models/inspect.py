@@ -47,7 +47,7 @@ def _arguments(argv):
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("file", type=Path)
+    parser.add_argument("file", type=Path, help="checkpoint: .pth, .pt, .pth.tar, ... of torch.save")
     parser.add_argument("--backbone", choices=BACKBONES, help="default: the one that fits best")
     parser.add_argument("--layout", choices=["auto", *LAYOUTS], default="auto", help="default: auto")
     added = parser.add_argument_group("a row of your own table of methods")

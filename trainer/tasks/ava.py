@@ -23,9 +23,10 @@ VALIDATION_SECONDS = 4  # validation during training looks at every fourth secon
 
 
 def clip_indices(center, frames, stride, available):
-    """Return the frame indices of a clip around ``center``: center - 32, center - 30, ..., center + 30 of 32 frames, stride 2.
+    """Return the frame indices of a clip around ``center``.
 
-    Indices outside the video become its first or last frame.
+    Of 32 frames with stride 2 they are center - 32, center - 30, ..., center + 30. Those outside the
+    video become its first or last frame.
     """
     start = center - frames * stride // 2
     return np.clip(start + stride * np.arange(frames), 0, available - 1)

@@ -1,4 +1,4 @@
-"""The Charades task: clips of whole videos, the head that scores a clip, and the prediction over all views of a video."""
+"""The Charades task: clips of videos, the head that scores a clip, and the prediction over all views of a video."""
 
 from dataclasses import dataclass
 from math import ceil
@@ -154,7 +154,7 @@ def training_set(run):
 
 
 def validation_set(run):
-    """Return the clips validated during training: a random clip and crop, with the whole video's actions, as published."""
+    """Return the clips validated during training: a random clip and crop, all actions of the video, as published."""
     return CharadesValidationClips(read_list(run.data.test), FrameArchive(run.data.frames), run.clip, run.seed, True)
 
 

@@ -46,6 +46,7 @@ EXPECTED = {
     "finite_number": "a finite number",
     "string_type": "text",
     "bool_type": "true or false",
+    "bool_parsing": "true or false",
     "tuple_type": "a list, such as [a, b]",
     "dict_type": "a mapping of keys",
     "dataclass_type": "a mapping of keys",
@@ -75,27 +76,28 @@ def json_schema(kind) -> dict:
 
 
 def _explain(kind, error, renamed):
-    found = error.errors(include_url=False)[0]
-    loc, value, problem = found["loc"], found["input"], found["type"]
-    loc, choices = _without_choices(kind, loc)
-    key = ": ".join(map(str, loc))
-    prefix = f"{key}: " if key else ""
-    if problem == "unexpected_keyword_argument":
-        *parent, name = loc
-        if new := renamed.get(key):
-            return f"{key}: unknown key; its new name is {new}"
-        above = ": ".join(map(str, parent))
-        known = ", ".join(field.name for field in dataclass_fields(_kind_at(kind, parent)))
-        return f"{above + ': ' if above else ''}unknown key {name}; known: {known}"
-    if problem == "missing" and isinstance(loc[-1], int):
-        return f"{': '.join(map(str, loc[:-1]))}: expected more items, got {value!r}"
-    if problem == "missing":
-        return f"{prefix}missing"
-    if problem == "value_error":
-        return prefix + str(found["ctx"]["error"])
-    if problem == "float_type" and re.fullmatch(r"[-+]?[0-9.]+[eE][-+]?[0-9]+", str(value)):
-        return f"{prefix}{value!r} is text in YAML; a number with an exponent needs a dot and a sign, as in 1.0e-3"
-    return f"{prefix}expected {choices or _expected(found)}, got {value!r}"
+    """Return pydantic's first finding as one line: the key, what was expected and what is there."""
+    loc, found, choices = _first_problem(kind, error.errors(include_url=False))
+    key = ": ".join(str(part) for part in loc if part != "[key]")  # pydantic's mark of a wrong key
+    if found["type"] == "unexpected_keyword_argument":
+        return _explain_unknown_key(kind, loc, renamed.get(key))
+    if found["type"] == "value_error":
+        words = str(found["ctx"]["error"])
+    elif found["type"] == "missing":
+        words = "missing"
+    elif found["type"] == "float_type" and re.fullmatch(r"[-+]?[0-9.]+[eE][-+]?[0-9]+", str(found["input"])):
+        words = f"{found['input']!r} is text in YAML; a number with an exponent needs a dot and a sign, as in 1.0e-3"
+    else:
+        words = f"expected {choices or _expected(found)}, got {found['input']!r}"
+    return f"{key}: {words}" if key else words
+
+
+def _explain_unknown_key(kind, loc, new_name):
+    *above, name = map(str, loc)
+    if new_name:
+        return f"{': '.join([*above, name])}: unknown key; its new name is {new_name}"
+    known = ", ".join(field.name for field in dataclass_fields(_kind_at(kind, loc[:-1])))
+    return ": ".join([*above, f"unknown key {name}; known: {known}"])
 
 
 def _expected(found):
@@ -112,28 +114,42 @@ def _expected(found):
     return re.sub(r"^(Tuple|List|String|Value) should have (.*?)( after validation, not \d+)?$", r"\2", words)
 
 
-def _without_choices(kind, loc):
-    """The part of pydantic's location that names keys, and the alternatives of a setting that has several types."""
-    for depth, part in enumerate(loc):
-        options = [option for option in _options(kind) if option is not NoneType]
+def _first_problem(kind, errors):
+    """Return keys, pydantic's finding and, for a value that has none of several possible types, these types."""
+    found = errors[0]
+    for depth, part in enumerate(found["loc"]):
+        options = _types(kind)
         if len(options) > 1 and not isinstance(part, int):
-            return loc[:depth], " or ".join(dict.fromkeys(type_text(option) for option in options))
-        kind = _kind_at(kind, [part])
-    return loc, None
+            keys = found["loc"][:depth]  # pydantic's location goes on with the type that it tried
+            for error in errors:
+                inner = error["loc"][depth + 1 :]
+                if error["loc"][:depth] == keys and (inner or not error["type"].endswith(("_type", "literal_error"))):
+                    return (*keys, *inner), error, None  # of a possible type, but wrong
+            return keys, found, " or ".join(dict.fromkeys(map(type_text, options)))
+        kind = _member(kind, part)
+    return found["loc"], found, None
 
 
 def _kind_at(kind, loc):
-    """The type of the setting at ``loc``, a sequence of keys and positions below ``kind``; None where there is none."""
+    """Return the type of the setting at ``loc``, a sequence of keys and positions below ``kind``."""
     for part in loc:
-        [kind, *_] = [option for option in _options(kind) if option is not NoneType]
-        if is_dataclass(kind):
-            kind = get_type_hints(kind, include_extras=True).get(part)
-        elif get_origin(kind) in (dict, tuple):
-            kind = get_args(kind)[-1] if get_args(kind)[-1] is not ... else get_args(kind)[0]
-        else:
-            return None
-    [kind, *_] = [option for option in _options(kind) if option is not NoneType] or [None]
-    return kind
+        kind = _member(kind, part)
+    return _types(kind)[0]
+
+
+def _member(kind, part):
+    """Return the type of a key or item of a setting of type ``kind``; None if it has none."""
+    kind = _types(kind)[0]
+    if is_dataclass(kind):
+        return get_type_hints(kind, include_extras=True).get(part)
+    if get_origin(kind) in (dict, tuple):
+        return next(inner for inner in reversed(get_args(kind)) if inner is not ...)
+    return None
+
+
+def _types(kind):
+    """Return the types that a setting may have, besides null."""
+    return [option for option in _options(kind) if option is not NoneType] or [None]
 
 
 def _options(kind):
@@ -160,7 +176,7 @@ def type_text(kind) -> str:
 
 
 def documented_keys(kind, above=()) -> Iterator[tuple[str, str, Any, str]]:
-    """Yield (key, type, default or ``MISSING``, sentence) of each setting below ``kind``, nested keys joined by dots."""
+    """Yield (key, type, default or ``MISSING``, sentence) of each setting below ``kind``; keys are joined by dots."""
     hints = get_type_hints(kind, include_extras=True)
     for name, field in kind.__pydantic_fields__.items():
         key, [inner, *_] = (*above, name), _options(hints[name])

@@ -18,10 +18,10 @@ from matplotlib.patches import FancyBboxPatch, Rectangle
 from trainer.datasets import DATASETS
 from trainer.utils.errors import InputError, exit_on_input_error
 from workflow.lib.report import plot_style
+from workflow.lib.report.dataset_scatter import plot_dataset_scatter
 from workflow.lib.report.examples import Example, run_examples
 from workflow.lib.report.results import Results, read_published
 from workflow.lib.report.tables import published_sources
-from workflow.scripts.plot_dataset_scatter import plot_dataset_scatter
 
 ROOT = Path(__file__).parents[2]
 WIDTH, MARGIN, GAP, FRAME, DPI = 960, 30, 14, 540, 200  # px; FRAME: the width of the large frame

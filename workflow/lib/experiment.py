@@ -161,10 +161,10 @@ class Experiment:
         """Return the addresses of a file of the sources table."""
         return list(self.source_rows("file", file).url)
 
-    def checks(self, file: str) -> dict:
-        """Return the size in bytes and the SHA-256, or its beginning, that a file must have; None where not known."""
-        row = self.source_rows("file", file).iloc[0]
-        return {"bytes": int(row.bytes) if row.bytes else None, "sha256": row.sha256 or None}
+    def size(self, file: str) -> int | None:
+        """Return the size in bytes that a file of the sources table must have; None if not known."""
+        size = self.source_rows("file", file).bytes.iloc[0]
+        return int(size) if size else None
 
     def film_urls(self, film: str) -> list[str]:
         """Return the addresses of a film."""

@@ -191,7 +191,7 @@ class MethodRow:
     source: str
     """the source in `sources.tsv` that has it; empty for your own file"""
     layout: str
-    """names of the checkpoint's tensors, see `trainer/models/layouts.py`; `auto` finds them; empty without a checkpoint"""
+    """names of the checkpoint's tensors, see `trainer/models/layouts.py`; `auto` finds them. Empty: no checkpoint"""
     backbone: Text
     """architecture; a name of `trainer/models/backbones.py`"""
     recipe: Text

@@ -37,11 +37,17 @@ def check_existing(config: Config, methods: pd.DataFrame):
         if path and key.startswith((*config.datasets, "checkpoints")) and not Path(path).exists():
             raise InputError(f"config: existing: {key}: {path}: no such file or folder")
     if config.shared_cache and not Path(config.shared_cache).is_dir():
-        raise InputError(f"config: shared_cache: {config.shared_cache}: no such folder; make it, writable for its users")
+        raise InputError(
+            f"config: shared_cache: {config.shared_cache}: no such folder; make it, writable for its users"
+        )
     for row in methods.itertuples():
         own = own_file(row)
         if own and not own.is_file():
-            problem = "is a folder; name the file in it" if own.is_dir() else "no such file; correct the path or name its source"
+            problem = (
+                "is a folder; name the file in it"
+                if own.is_dir()
+                else "no such file; correct the path or name its source"
+            )
             raise InputError(f"{row.table}: {row.method}: checkpoint: {own}: {problem}")
 
 
@@ -191,8 +197,10 @@ def _check_method(row, sources, config):
             f"{where}: source: expected one of {', '.join(sources)}, or nothing for your own file, got {row.source!r}"
         )
     if row.source and "/" in row.checkpoint:
-        raise InputError(f"{where}: checkpoint: expected a file name of source {row.source}, got a path; for your own "
-                         "file leave source empty")
+        raise InputError(
+            f"{where}: checkpoint: expected a file name of source {row.source}, got a path; for your own "
+            "file leave source empty"
+        )
     if row.backbone not in BACKBONES:
         raise InputError(f"{where}: backbone: expected one of {', '.join(BACKBONES)}, got {row.backbone!r}")
     if row.recipe not in config.recipes:

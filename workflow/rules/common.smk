@@ -17,6 +17,7 @@ from workflow.lib.experiment import AVA_ANNOTATIONS, Experiment, local_paths
 from workflow.lib.report.figures import FIGURES
 
 EXPERIMENT = Experiment(config)
+CPUS_PER_GPU = config["machine"]["workers"] + config["machine"]["threads"]  # for the loaders and the process they feed
 if workflow.is_main_process:
     EXPERIMENT.check_files()
 
@@ -52,8 +53,12 @@ def get_urls(wildcards, output):
     return EXPERIMENT.urls(wildcards.file)
 
 
-def get_checks(wildcards):
-    return EXPERIMENT.checks(wildcards.file)
+def get_bytes(wildcards):
+    return EXPERIMENT.size(wildcards.file)
+
+
+def get_sha256(wildcards):
+    return EXPERIMENT.source_rows("file", wildcards.file).sha256.iloc[0] or None
 
 
 def get_local_film(wildcards):
@@ -96,10 +101,6 @@ def get_gpus(wildcards):
     return EXPERIMENT.gpus(wildcards.dataset)
 
 
-def get_cpus_per_gpu(wildcards):
-    return config["machine"]["workers"] + config["machine"]["threads"]
-
-
 def get_memory(wildcards):
     return 32000 * (get_gpus(wildcards) or 1)  # MB, of a process with its loaders
 
@@ -110,9 +111,6 @@ def get_runtime(wildcards):
 
 def get_datasets(wildcards):
     return [wildcards.dataset] if "dataset" in wildcards.keys() else config["datasets"]
-
-
-# Partial tables neither wait for runs nor start any; they are made again when a run ends.
 
 
 def get_runs(wildcards):

@@ -18,6 +18,8 @@ rule download_film:
         runtime=240,
     params:
         urls=get_film_urls,
+        bytes=None,
+        sha256=None,
     script:
         "../scripts/download_film.py"
 
@@ -37,7 +39,8 @@ rule download:
         runtime=2880,
     params:
         urls=get_urls,
-        checks=get_checks,
+        bytes=get_bytes,
+        sha256=get_sha256,
     script:
         "../scripts/download.py"
 

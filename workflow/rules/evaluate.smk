@@ -19,7 +19,7 @@ rule predict:
     resources:
         nodes=1,
         gpu=get_gpus,
-        cpus_per_gpu=get_cpus_per_gpu,
+        cpus_per_gpu=CPUS_PER_GPU,
         mem_mb=get_memory,
         runtime=240,
     shell:

@@ -57,7 +57,7 @@ rule finetune:
     resources:
         nodes=1,
         gpu=get_gpus,
-        cpus_per_gpu=get_cpus_per_gpu,
+        cpus_per_gpu=CPUS_PER_GPU,
         mem_mb=get_memory,
         runtime=get_runtime,
     shell:

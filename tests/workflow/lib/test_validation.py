@@ -1,65 +1,128 @@
-from copy import deepcopy
-from pathlib import Path
+"""Checks of config and tables: what is refused, in which words, and what is read."""
 
 import pytest
 import yaml
 
+from tests.helpers.config import merged, published, read_yaml
+from tests.helpers.methods import ROW, own_row, write_methods
+from tests.helpers.paths import ROOT
+from trainer import config as run_config
 from trainer.utils.errors import InputError
-from workflow.lib.validation import check_config, check_files, check_methods, check_published, read_films, read_table
+from workflow.lib import validation
+from workflow.lib.settings import MethodRow
+from workflow.lib.validation import check_published, read_config, read_films, read_table
 
-CONFIG = Path(__file__).parents[2] / "config"
-
-
-def changed(config, changes):
-    """A copy of nested mappings with changes merged in, as Snakemake merges them."""
-    config = deepcopy(config)
-    for key, value in changes.items():
-        config[key] = changed(config[key], value) if isinstance(value, dict) and key in config else value
-    return config
+# --- Config ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def published():
-    return yaml.safe_load((CONFIG / "config.yaml").read_text())
-
-
-def test_the_published_and_the_demos_config_are_right(published):
-    check_config(published)
-    check_config(changed(published, yaml.safe_load((CONFIG / "demo.yaml").read_text())))
+def test_the_published_and_the_demos_config_are_right():
+    read_config(published())
+    read_config(published(**read_yaml("demo.yaml")))
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ("methods: moco", r"methods: 'moco' is not a list, such as \[a, b\]"),
-        ("ava: {short_side: small}", "ava: short_side: 'small' is not a whole number or null"),
+        ("methods: moco", "methods: expected all or list of text, got 'moco'"),
+        ("ava: {short_side: small}", "ava: short_side: expected a whole number, got 'small'"),
         ("epochs: 3", "unknown key epochs; known: datasets, methods, "),
-        ("ava: {training: {epohcs: 3}}", "ava: training: unknown key epohcs; known: batch, shares, epochs, "),
-        ("have: {ava_film: /films}", "have: unknown key ava_film; known: ava_films, ava_cuts, "),
-        ("ava: {start: early}", "ava: start: 'early' is not a whole number"),
-        ("ava: ", "ava: None is not a mapping of keys"),
-        ("charades: {clip: {crop: 100}}", "charades: clip: crop: 100 is not a multiple of 16"),
-        ("datasets: [ava, kinetics]", "datasets: 1: 'kinetics' is not one of "),
-        ("temp: [frames]", "temp: 0: 'frames' is not one of "),
-        ("ava: {training: {base_lr: 1e-3}}", "ava: training: base_lr: '1e-3' is text in YAML; .* as in 1.0e-3"),
-        ("have: {ava_films: ~/films}", r"have: ava_films: '~/films' is not a path written out \(no ~\)"),
-        ("ava: {films: ~/films.txt}", "ava: films: '~/films.txt' is not a path written out"),
-        ("data: ~/data", "data: '~/data' is not a path written out"),
-        ("ava: {training: {shares: 5}}", "ava: training: shares: 5 does not divide training: batch 32"),
-        ("charades: {training: {steps: [1]}}", "charades: training: steps: "),
-        ("ava: {clip: {test_crops: 3}}", "ava: clip: test_crops: 1 was expected"),
-        ("ava: {gpu: 3}", "ava: gpu: 3 does not divide training: shares 4"),
         (
-            "ava: {start: 900, stop: 904}",
-            r"ava: stop: 904: no second lies from start \+ 2 to stop - 3, as start is 900",
+            "recipes: {r2plus1d: {ava: {training: {epohcs: 3}}}}",
+            "RECIPE: training: unknown key epohcs; known: batch_size",
         ),
-        ("{data: data, shared: data/common}", "shared: .*/data/common and data: .*/data must lie apart"),
+        ("existing: {ava_film: /films}", "existing: unknown key ava_film; known: ava_films, ava_cuts, "),
+        ("ava: {start: early}", "ava: start: expected a whole number, got 'early'"),
+        ("ava: ", "ava: expected a mapping of keys, got None"),
+        ("datasets: [ava, kinetics]", "datasets: 1: expected 'ava' or 'charades', got 'kinetics'"),
+        ("datasets: []", r"datasets: expected at least 1 item, got \[\]"),
+        ("delete_after_use: [frames]", "delete_after_use: 0: expected 'films' or 'cuts', got 'frames'"),
+        (
+            "recipes: {r2plus1d: {ava: {training: {base_lr: 1e-3}}}}",
+            "RECIPE: training: base_lr: '1e-3' is text in YAML; .* as in 1.0e-3",
+        ),
+        (
+            "existing: {ava_films: ~/films}",
+            "existing: ava_films: expected a path written out, without ~, got '~/films'",
+        ),
+        ("ava: {films: ~/films.txt}", "ava: films: expected a path written out, without ~, got '~/films.txt'"),
+        ("ava: {films: [a.mkv, 3]}", "ava: films: 1: expected text, got 3"),
+        ("ava: {films: 3}", "ava: films: expected text or list of text, got 3"),
+        ("data: ~/data", "data: expected a path written out, without ~, got '~/data'"),
+        (
+            "recipes: {r2plus1d: {ava: {training: {micro_batches: 5}}}}",
+            "RECIPE: training: micro_batches: expected a divisor of batch_size 32, got 5",
+        ),
+        (
+            "recipes: {r2plus1d: {ava: {training: {lr_milestones: [1], lr_factors: [1]}}}}",
+            "RECIPE: training: lr_milestones: expected numbers that ascend from 0, got",
+        ),
+        (
+            "recipes: {r2plus1d: {ava: {clip: {test_crops: 3}}}}",
+            "RECIPE: clip: expected test_clips 1 and test_crops 1, got 1 and 3",
+        ),
+        ("ava: {gpus: 3}", "ava: gpus: expected a divisor of RECIPE: training: micro_batches 4, got 3"),
+        ("ava: {start: 900, stop: 904}", r"ava: stop: expected at least start 900 \+ 5, got 904"),
+        (
+            "{data: data, shared_cache: data/common}",
+            "shared_cache: expected a folder apart from data .*/data, got .*/common",
+        ),
+        (
+            "{data: /group/me, shared_cache: /group}",
+            "shared_cache: expected a folder apart from data /group/me, got /group",
+        ),
+        ("charades: {seeds: 1}", r"charades: seeds: expected a list, such as \[a, b\], got 1"),
+        ("charades: {seeds: [1, two]}", "charades: seeds: 1: expected a whole number, got 'two'"),
+        ("machine: {workers: true}", "machine: workers: expected a whole number, got True"),
+        ("ava: {min_person_score: 90}", "ava: min_person_score: expected a number less than or equal to 1, got 90"),
     ],
 )
-def test_wrong_config(published, changes, message):
+def test_wrong_config(changes, message):
+    message = message.replace("RECIPE", "recipes: r2plus1d: ava")
     with pytest.raises(InputError, match=f"^config: {message}") as refused:
-        check_config(changed(published, yaml.safe_load(changes)))
+        read_config(published(**yaml.safe_load(changes)))
     assert "\n" not in str(refused.value)
+
+
+def test_a_missing_key():
+    config = published()
+    del config["ava"]["fps"]
+    with pytest.raises(InputError, match=r"^config: ava: fps: missing$"):
+        read_config(config)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ("have: {ava_films: /films}", "have: unknown key; its new name is existing"),
+        ("shared: /group", "shared: unknown key; its new name is shared_cache"),
+        ("temp: [films]", "temp: unknown key; its new name is delete_after_use"),
+        ("dropout: 0.5", "dropout: unknown key; its new name is recipes: <recipe>: <dataset>: dropout"),
+        ("ava: {leave_out: [a.mkv]}", "ava: leave_out: unknown key; its new name is ava: exclude_videos"),
+        ("ava: {quality: 2}", "ava: quality: unknown key; its new name is ava: jpeg_quality"),
+        ("ava: {min_score: 0.8}", "ava: min_score: unknown key; its new name is ava: min_person_score"),
+        ("ava: {gpu: 2}", "ava: gpu: unknown key; its new name is ava: gpus"),
+        ("charades: {gpu: 2}", "charades: gpu: unknown key; its new name is charades: gpus"),
+        ("ava: {clip: {crop: 96}}", "ava: clip: unknown key; its new name is recipes: <recipe>: ava: clip"),
+        (
+            "charades: {training: {batch: 8}}",
+            "charades: training: unknown key; its new name is recipes: <recipe>: charades: training",
+        ),
+        (
+            "machine: {save_minutes: 5}",
+            "machine: save_minutes: unknown key; its new name is machine: checkpoint_minutes",
+        ),
+        (
+            "machine: {precision: tf32}",
+            "machine: precision: unknown key; its new name is recipes: <recipe>: <dataset>: training: precision",
+        ),
+    ],
+)
+def test_a_former_key_is_refused_with_its_new_name(changes, message):
+    with pytest.raises(InputError, match=f"^config: {message}$"):
+        read_config(published(**yaml.safe_load(changes)))
+
+
+# --- Films -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
@@ -67,181 +130,257 @@ def test_films_of_a_file(tmp_path, encoding):
     path = tmp_path / "films.txt"
     path.write_text("-a_1.mkv\n# more\n\n  b2.mp4  \r\nc.3.webm\n", encoding)
     films = {"-a_1": "-a_1.mkv", "b2": "b2.mp4", "c.3": "c.3.webm"}
-    assert read_films(str(path), []) == read_films(list(films.values()), []) == films
-    assert list(read_films(str(path), ["b2", "c.3.webm"])) == ["-a_1"]
+    assert read_films(str(path), ()) == read_films(tuple(films.values()), ()) == films
+    assert list(read_films(str(path), ("b2", "c.3.webm"))) == ["-a_1"]
 
 
 @pytest.mark.parametrize(
-    ("text", "leave_out", "message"),
+    ("text", "exclude_videos", "message"),
     [
-        ("a.mkv\n\nb.avi\n", [], "FILE, line 3: 'b.avi' is no name of a film; it ends in .mkv, .mp4 or .webm"),
-        ("a.mkv b.mkv\n", [], "FILE, line 1: 'a.mkv b.mkv' is no name of a film"),
-        ("films/a.mkv\n", [], "FILE, line 1: 'films/a.mkv' is no name of a film"),
-        ("#\na.mkv\nb.mkv\na.mp4\n", [], "FILE, line 4: a.mp4 is there already, as a.mkv"),
-        ("# nothing\n", [], "config: ava: films: none is named, or all are left out"),
-        ("a.mkv\n", ["a"], "config: ava: films: none is named, or all are left out"),
-        ("a.mkv\n", ["b.mkv"], "config: ava: leave_out: b.mkv: not among the films"),
-        (None, [], "config: ava: films: FILE: no such file"),
+        (
+            "a.mkv\n\nb.avi\n",
+            (),
+            "FILE, line 3: expected the name of a film that ends in .mkv, .mp4 or .webm, got 'b.avi'",
+        ),
+        ("a.mkv b.mkv\n", (), "FILE, line 1: expected the name of a film .*, got 'a.mkv b.mkv'"),
+        ("films/a.mkv\n", (), "FILE, line 1: expected the name of a film .*, got 'films/a.mkv'"),
+        ("#\na.mkv\nb.mkv\na.mp4\n", (), "FILE, line 4: a.mp4: listed already, as a.mkv"),
+        ("# nothing\n", (), "config: ava: films: expected at least one film that is not excluded, got none"),
+        ("a.mkv\n", ("a",), "config: ava: films: expected at least one film that is not excluded, got none"),
+        ("a.mkv\n", ("b.mkv",), "config: ava: exclude_videos: b.mkv: not among the films"),
+        (None, (), "config: ava: films: FILE: no such file"),
     ],
 )
-def test_wrong_films(tmp_path, text, leave_out, message):
+def test_wrong_films(tmp_path, text, exclude_videos, message):
     path = tmp_path / "films.txt"
     if text is not None:
         path.write_text(text)
     with pytest.raises(InputError, match=f"^{message.replace('FILE', str(path))}"):
-        read_films(str(path), leave_out)
+        read_films(str(path), exclude_videos)
 
 
 def test_wrong_films_of_a_list():
-    with pytest.raises(InputError, match=r"^config: ava: films: 1: 'b' is no name of a film"):
-        read_films(["a.mkv", "b"], [])
+    with pytest.raises(InputError, match=r"^config: ava: films: 1: expected the name of a film .*, got 'b'"):
+        read_films(("a.mkv", "b"), ())
 
 
-ROW = {
-    "method": "mine",
-    "label": 'My # "method',
-    "pretraining": "self-supervised",
-    "checkpoint": "",
-    "source": "",
-    "layout": "",
-    "backbone": "r2plus1d_18",
-    "bn_eps": "1e-5",
-    "channels": "rgb",
-    "mean": "0.45",
-    "std": "0.225",
-}
-
-
-def write(path, *rows, columns=ROW, encoding="utf-8"):
-    lines = ["# a comment", "\t".join(columns), *("\t".join(row.values()) for row in rows)]
-    path.write_text("\n".join(lines) + "\n", encoding)
-    return path
+# --- Tables ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
-def test_a_table_is_text_as_it_stands(tmp_path, encoding):
-    path = write(tmp_path / "methods.tsv", ROW, ROW | {"method": "other"}, encoding=encoding)
-    table = read_table(path, "methods")
-    assert table.to_dict("records") == [ROW, ROW | {"method": "other"}]
+def test_the_cells_of_a_table_are_read_as_they_are(tmp_path, encoding):
+    path = write_methods(tmp_path / "methods.tsv", ROW, ROW | {"method": "other"}, encoding=encoding)
+    table = read_table(path, MethodRow)
+    numbers = {"bn_eps": 1e-5, "mean": 0.45, "std": 0.225}
+    assert table.to_dict("records") == [ROW | numbers, ROW | numbers | {"method": "other"}]
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"layout": "", "channels": "grb"}, "channels: 'grb' is not one of"),
-        ({"method": "Mine"}, "method: 'Mine' is not an id of small letters, digits and _"),
-        ({"checkpoint": "~other/own.pth"}, "checkpoint: '~other/own.pth' is not a file name in its source or the path"),
-        ({"bn_eps": "small"}, "bn_eps: 'small' is not a number, such as 1e-5"),
-        ({"bn_eps": "1..e5"}, "bn_eps: '1..e5' is not a number, such as 1e-5"),
-        ({"std": "0.0"}, "std: '0.0' is not a number above 0"),
-        ({"std": "0.2.5"}, "std: '0.2.5' is not a number"),
-        ({"std": "0.225\t"}, "12 columns instead of 11; a tab stands between two"),
+        ({"layout": "", "channel_order": "grb"}, "channel_order: expected 'rgb' or 'bgr', got 'grb'"),
+        ({"method": "Mine"}, r"method: expected text that matches \^\[a-z0-9_\]\+\$, got 'Mine'"),
+        ({"bn_eps": "small"}, "bn_eps: expected a .*number, .*got 'small'"),
+        ({"bn_eps": "1..e5"}, "bn_eps: expected a .*number, .*got '1..e5'"),
+        ({"bn_eps": "nan"}, "bn_eps: expected a .*number, got 'nan'"),
+        ({"std": "0.0"}, "std: expected a number greater than 0, got '0.0'"),
+        ({"std": "0.2.5"}, "std: expected a .*number, .*got '0.2.5'"),
+        ({"std": "0.225\t"}, "expected 12 tab-separated columns, got 13"),
+        ({"label": ""}, "label: expected at least 1 character, got ''"),
     ],
 )
-def test_wrong_row_is_named_by_its_line(tmp_path, change, message):
-    path = write(tmp_path / "methods.tsv", ROW, ROW | change)
+def test_a_wrong_row_is_reported_by_its_line(tmp_path, change, message):
+    path = write_methods(tmp_path / "methods.tsv", ROW, ROW | change)
     with pytest.raises(InputError, match=f"^{path}, line 4: {message}"):
-        read_table(path, "methods")
+        read_table(path, MethodRow)
 
 
 @pytest.mark.parametrize("columns", [{}, {"methode": ""} | ROW, dict.fromkeys(list(ROW)[1:])])
 def test_wrong_header(tmp_path, columns):
-    path = write(tmp_path / "methods.tsv", columns=columns)
-    with pytest.raises(InputError, match=f"^{path}: the first line must name the columns method, label, "):
-        read_table(path, "methods")
+    path = write_methods(tmp_path / "methods.tsv", columns=columns)
+    with pytest.raises(InputError, match=f"^{path}: expected a first line with the columns method, label, "):
+        read_table(path, MethodRow)
 
 
 def test_a_table_in_another_encoding(tmp_path):
-    path = write(tmp_path / "methods.tsv", ROW | {"label": "Méthode"}, encoding="latin-1")
+    path = write_methods(tmp_path / "methods.tsv", ROW | {"label": "Méthode"}, encoding="latin-1")
     with pytest.raises(InputError, match=f"^{path}: not UTF-8 .*; save it in that encoding$"):
-        read_table(path, "methods")
+        read_table(path, MethodRow)
 
 
 def test_no_table(tmp_path):
     with pytest.raises(InputError, match=r"nowhere.tsv: no such file; the config names it as a table"):
-        read_table(tmp_path / "nowhere.tsv", "methods")
+        read_table(tmp_path / "nowhere.tsv", MethodRow)
 
 
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        (["moco\tava\t11.7\tpaper", "moco\tava\t12.0\tother"], ": moco has two numbers on ava; one can be compared"),
-        (["moco\tava\t-\tpaper"], ", line 2: mAP: '-' is not a number of percent, such as 21.3"),
+        (["moco\tava\t11.7\tpaper", "moco\tava\t12.0\tpaper"], ": moco: two numbers on ava from paper"),
+        (["moco\tava\t-\tpaper"], ", line 2: mAP: expected a .*number, .*got '-'"),
+        (["moco\tava\t117\tpaper"], ", line 2: mAP: expected a number less than or equal to 100, got '117'"),
+        (["moco\tkinetics\t11\tpaper"], ", line 2: dataset: expected 'ava' or 'charades', got 'kinetics'"),
     ],
 )
 def test_wrong_published_numbers(tmp_path, rows, message):
+    def check(path):
+        check_published(read_config(published(published_table=path)))
+
     path = tmp_path / "published.tsv"
     path.write_text("\n".join(["method\tdataset\tmAP\tsource", *rows]) + "\n")
     with pytest.raises(InputError, match=f"^{path}{message}"):
-        check_published({"published_table": str(path)})
-    check_published({"published_table": None})
-    check_published({"published_table": str(CONFIG / "published.tsv")})
+        check(str(path))
+    check(None)
+    check(str(ROOT / "config/published.tsv"))
+
+
+def test_two_sources_may_print_a_number_of_one_method(tmp_path):
+    path = tmp_path / "published.tsv"
+    path.write_text("method\tdataset\tmAP\tsource\nmoco\tava\t11.7\tpaper\nmoco\tava\t12.0\tother\n")
+    check_published(read_config(published(published_table=str(path))))
 
 
 @pytest.fixture
-def tables(tmp_path):
-    """check_methods of rows, those of the published table and one more."""
+def check_methods(tmp_path):
+    """Return a function that reads a table of rows and selects methods."""
 
-    def check(*rows, chosen=("mine",)):
-        path = write(tmp_path / "methods.tsv", *rows)
-        config = {"methods": list(chosen), "methods_table": "methods.tsv"}
-        methods = read_table(path, "methods").set_index("method", drop=False)
-        check_methods(config, methods, read_table(CONFIG / "sources.tsv", "sources"))
+    def check(*rows, selected=("mine",), **changes):
+        path = write_methods(tmp_path / "methods.tsv", *rows)
+        config = read_config(published(methods_table=str(path), methods=list(selected), **changes))
+        return validation.select_methods(config, validation.read_methods(config, validation.read_sources(config)))
 
     return check
 
 
-def test_methods_are_chosen_by_their_ids(tables):
-    tables(ROW)
-    with pytest.raises(InputError, match=r"^config: methods: mime: no such row in methods.tsv; known: mine, scratch$"):
-        tables(ROW, ROW | {"method": "scratch"}, chosen=["scratch", "mime"])
-    with pytest.raises(InputError, match=r"^methods.tsv: mine: two rows have this id"):
-        tables(ROW, ROW)
+def test_methods_are_selected_by_their_ids(check_methods, tmp_path):
+    other = ROW | {"method": "scratch"}
+    assert list(check_methods(ROW, other, selected=["scratch", "mine"]).method) == ["scratch", "mine"]
+    table = f"{tmp_path}/methods.tsv"
+    with pytest.raises(InputError, match=f"^config: methods: mime: no such row in {table}; known: mine, scratch$"):
+        check_methods(ROW, other, selected=["scratch", "mime"])
+    with pytest.raises(InputError, match=f"^{table}: mine: two rows have this id"):
+        check_methods(ROW, ROW)
+    for selected in (["mine", "mine"], []):
+        with pytest.raises(InputError, match=r"^config: methods: expected methods, each once, or all, got"):
+            check_methods(ROW, selected=selected)
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"layout": "auto"}, "without a checkpoint, layout and source must be empty"),
-        ({"source": "checkpoints"}, "without a checkpoint, layout and source must be empty"),
-        ({"checkpoint": "OWN"}, "layout: '' is unknown; write auto, or one of selavi, moco"),
-        ({"checkpoint": "OWN", "layout": "moko"}, "layout: 'moko' is unknown"),
-        ({"checkpoint": "OWN", "layout": "auto", "source": "web"}, "source: 'web' is unknown; .* one of ava_films, "),
+        ({"layout": "auto"}, "layout, source: expected empty cells without a checkpoint"),
+        ({"source": "checkpoints"}, "layout, source: expected empty cells without a checkpoint"),
+        ({"checkpoint": "OWN"}, "layout: expected auto or one of selavi, moco, .*, got ''"),
+        ({"checkpoint": "OWN", "layout": "moko"}, "layout: expected auto or one of selavi, .*, got 'moko'"),
+        (
+            {"checkpoint": "OWN", "layout": "auto", "source": "web"},
+            "source: expected one of ava_films, .*, or nothing for your own file, got 'web'",
+        ),
         (
             {"checkpoint": "OWN", "layout": "auto", "source": "checkpoints"},
-            "checkpoint: a path, and source is checkpoints; leave source empty for your own file",
+            "checkpoint: expected a file name of source checkpoints, got a path; for your own file leave source empty",
         ),
+        (
+            {"checkpoint": "~other/own.pth", "layout": "auto"},
+            "checkpoint: expected a file name or .*, got ~other",
+        ),
+        ({"backbone": "vit"}, "backbone: expected one of r2plus1d_18, r2plus1d_18_tclr, .*, got 'vit'"),
+        ({"recipe": "vit"}, "recipe: expected one of r2plus1d, got 'vit'"),
     ],
 )
-def test_a_row_that_does_not_go_together(tables, change, message):
+def test_a_row_that_contradicts_itself(check_methods, tmp_path, change, message):
     own = {key: value.replace("OWN", "/nowhere/own.pth") for key, value in change.items()}
-    for chosen in ("mine", "other"):  # what is wrong in the table is told of rows that nobody chose, too
-        with pytest.raises(InputError, match=f"^methods.tsv: mine: {message}"):
-            tables(ROW | own, ROW | {"method": "other"}, chosen=[chosen])
-    tables(ROW | {"checkpoint": "/nowhere/own.pth", "layout": "auto"})
-    tables(ROW | {"checkpoint": "anywhere.pth", "layout": "moco", "source": "checkpoints"})
+    for selected in ("mine", "other"):  # rows that are not selected are checked, too
+        with pytest.raises(InputError, match=f"^{tmp_path}/methods.tsv: mine: {message}"):
+            check_methods(ROW | own, ROW | {"method": "other"}, selected=[selected])
+    check_methods(own_row("mine", "/nowhere/own.pth"))
+    check_methods(ROW | {"checkpoint": "anywhere.pth", "layout": "moco", "source": "checkpoints"})
+
+
+@pytest.mark.parametrize(
+    ("backbone", "clip", "message"),
+    [
+        ("r2plus1d_18", {"num_frames": 12}, "num_frames: expected a multiple of 8, the stride of .*, got 12"),
+        (
+            "r2plus1d_18",
+            {"crop": 100},
+            "crop: expected a multiple of 16, .* backbone r2plus1d_18 .*, got 100",
+        ),
+        ("r2plus1d_18_tclr", {"num_frames": 12}, None),
+        ("mc3_18", {"num_frames": 12}, None),
+    ],
+)
+def test_a_recipe_must_fit_the_backbone(check_methods, backbone, clip, message):
+    row, recipes = ROW | {"backbone": backbone}, {"r2plus1d": {"charades": {"clip": clip}}}
+    if message is None:
+        check_methods(row, recipes=recipes)
+        return
+    with pytest.raises(InputError, match=f"^config: recipes: r2plus1d: charades: clip: {message}"):
+        check_methods(row, recipes=recipes)
+    check_methods(row, recipes=recipes, datasets=["ava"])  # only recipes of the datasets that are run
+
+
+# --- Files -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("changes", "checkpoint", "message"),
     [
-        ("have: {ava_cuts: /nowhere/cuts}", "", "config: have: ava_cuts: /nowhere/cuts: no such file or folder"),
-        ("shared: /nowhere/group", "", "config: shared: /nowhere/group: no such folder; make it"),
-        ("{}", "FOLDER", "methods.tsv: mine: checkpoint: FOLDER: is a folder; name the file in it"),
-        ("{}", "FOLDER/no.pth", "methods.tsv: mine: checkpoint: FOLDER/no.pth: no such file; name yours"),
-        ("{}", "~/no.pth", "methods.tsv: mine: checkpoint: FOLDER/no.pth: no such file; name yours"),
+        (
+            "existing: {ava_cuts: /nowhere/cuts}",
+            "",
+            "config: existing: ava_cuts: /nowhere/cuts: no such file or folder",
+        ),
+        ("shared_cache: /nowhere/group", "", "config: shared_cache: /nowhere/group: no such folder; make it"),
+        ("{}", "FOLDER", "FOLDER/methods.tsv: mine: checkpoint: FOLDER: is a folder; name the file in it"),
+        ("{}", "FOLDER/no.pth", "FOLDER/methods.tsv: mine: checkpoint: FOLDER/no.pth: no such file; correct the path"),
+        ("{}", "~/no.pth", "FOLDER/methods.tsv: mine: checkpoint: FOLDER/no.pth: no such file; correct the path"),
     ],
 )
-def test_files_that_are_not_there(published, tmp_path, monkeypatch, changes, checkpoint, message):
+def test_missing_files(tmp_path, monkeypatch, changes, checkpoint, message):
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "own.pth").touch()
 
     def check(changes, checkpoint):
-        row = ROW | {"checkpoint": checkpoint.replace("FOLDER", str(tmp_path))}
-        methods = read_table(write(tmp_path / "methods.tsv", row), "methods").set_index("method", drop=False)
-        table = {"methods": ["mine"], "methods_table": "methods.tsv"}
-        check_files(changed(published, table | yaml.safe_load(changes)), methods)
+        row = own_row("mine", checkpoint.replace("FOLDER", str(tmp_path))) if checkpoint else ROW
+        table = {"methods": ["mine"], "methods_table": str(write_methods(tmp_path / "methods.tsv", row))}
+        config = read_config(published(**table | yaml.safe_load(changes)))
+        validation.check_existing(config, validation.read_methods(config, validation.read_sources(config)))
 
     with pytest.raises(InputError, match=f"^{message.replace('FOLDER', str(tmp_path))}"):
         check(changes, checkpoint)
-    check("{datasets: [charades], have: {ava_cuts: /nowhere/cuts}}", "~/own.pth")
+    check("{datasets: [charades], existing: {ava_cuts: /no/cuts}}", "~/own.pth")
+
+
+RUN = yaml.safe_load((ROOT / "tests/fixtures/made_up_run.yaml").read_text())
+
+
+@pytest.mark.parametrize(
+    ("trained", "message"),
+    [
+        ({"training": {"epochs": 7}}, "its training has training: epochs 7, config says 1; give the --configfile of"),
+        ({"model": {"dropout": 0.25}}, "its training has model: dropout 0.25, config says 0.5"),
+        ({"model": {"droput": 0.25}}, r"its training is of another version \(.*config.yaml: model: unknown key droput"),
+        ({"machine": {"workers": 7}}, None),
+        ({"data": {"train": "/moved/list.csv"}}, None),
+    ],
+)
+def test_a_run_that_was_trained_on_gpus_is_kept(tmp_path, trained, message):
+    content = merged(RUN, trained)
+    content["machine"]["device"] = "cuda"
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(content))
+    validation.check_trained({str(tmp_path): RUN})  # nothing is trained yet
+    (tmp_path / "resume.pth").touch()
+    if message:
+        with pytest.raises(InputError, match=f"^{tmp_path}: {message}"):
+            validation.check_trained({str(tmp_path): RUN})
+    else:
+        validation.check_trained({str(tmp_path): RUN})
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(content | {"machine": RUN["machine"]}))
+    validation.check_trained({str(tmp_path): RUN})  # minutes on a CPU
+
+
+def test_a_run_of_the_config_is_checked():
+    assert validation.read_run(RUN) == run_config.load(ROOT / "tests/fixtures/made_up_run.yaml")
+    with pytest.raises(InputError, match=r"^charades, moco: clip: num_frames: expected a whole number, got 'many'$"):
+        validation.read_run(merged(RUN, {"clip": {"num_frames": "many"}}))

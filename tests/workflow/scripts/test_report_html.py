@@ -21,7 +21,7 @@ from trainer.utils.errors import InputError
 from workflow.lib.report import plot_style
 from workflow.lib.report.examples import best_run_examples, evenly_spaced, run_examples
 from workflow.lib.report.step_costs import step_costs
-from workflow.scripts.plot_dataset_scatter import plot_dataset_scatter
+from workflow.lib.report.dataset_scatter import plot_dataset_scatter
 from workflow.scripts.plot_mean_ap import plot_mean_ap
 from workflow.scripts.report_html import duration, facts, report
 

@@ -67,19 +67,19 @@ def best_run_examples(results: Results) -> RunExamples:
         return RunExamples(results.title, label, [], str(error))
 
 
-def run_examples(folder) -> list[Example]:
-    """Return examples evenly spaced over the test set of a run; raise InputError if its frames are missing."""
+def run_examples(folder, count=EXAMPLES) -> list[Example]:
+    """Return at most ``count`` examples, evenly spaced over the test set; raise InputError if frames are missing."""
     run = config.load(f"{folder}/config.yaml")
     with np.load(f"{folder}/predictions.npz") as arrays:
         predictions = dict(arrays)
     frames = FrameArchive(run.data.frames)
     if "box" in predictions:
-        return key_second_examples(run, predictions, frames)
+        return key_second_examples(run, predictions, frames, count)
     names = pd.read_csv(f"{folder}/per_class.csv").name.tolist()
-    return video_examples(predictions, frames, names)
+    return video_examples(predictions, frames, names, count)
 
 
-def key_second_examples(run, predictions, frames) -> list[Example]:
+def key_second_examples(run, predictions, frames, count) -> list[Example]:
     """Return key seconds with annotations: the key frame and every person's box."""
     names = ava_csv.read_label_map(run.data.label_map)
     truth = ava_csv.read_ground_truth(run.data.ground_truth)
@@ -89,7 +89,7 @@ def key_second_examples(run, predictions, frames) -> list[Example]:
     seconds = seconds[[key in annotated for key in zip(seconds.video, seconds.second, strict=True)]]
 
     examples = []
-    for row in evenly_spaced(list(seconds.itertuples()), EXAMPLES):
+    for row in evenly_spaced(list(seconds.itertuples()), count):
         true = np.flatnonzero((truth_videos == row.video) & (truth.second == row.second))
         here = np.flatnonzero((predictions["video"] == row.video) & (predictions["second"] == row.second))
         subjects = []
@@ -104,10 +104,10 @@ def key_second_examples(run, predictions, frames) -> list[Example]:
     return examples
 
 
-def video_examples(predictions, frames, names) -> list[Example]:
+def video_examples(predictions, frames, names, count) -> list[Example]:
     """Return videos with an annotated action; ``names``: of the classes, in order."""
     examples = []
-    for row in evenly_spaced(np.flatnonzero(predictions["target"].any(axis=1)).tolist(), EXAMPLES):
+    for row in evenly_spaced(np.flatnonzero(predictions["target"].any(axis=1)).tolist(), count):
         video = str(predictions["video"][row])
         labels = {names[number] for number in np.flatnonzero(predictions["target"][row])}
         scores = dict(zip(names, predictions["score"][row], strict=True))

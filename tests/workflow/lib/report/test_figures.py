@@ -18,7 +18,7 @@ from workflow.lib.report import plot_style
 from workflow.lib.report.figures import FIGURES, figure_names, find_figure
 from workflow.lib.report.results import average_precisions, class_means
 from workflow.scripts.plot_classes import plot_classes
-from workflow.scripts.plot_dataset_scatter import overlap, plot_dataset_scatter
+from workflow.lib.report.dataset_scatter import overlap, plot_dataset_scatter
 from workflow.scripts.plot_gains import gains, plot_gains
 from workflow.scripts.plot_mean_ap import plot_mean_ap
 from workflow.scripts.plot_ranking import kendall_tau, plot_ranking, tau_interval
