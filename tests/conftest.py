@@ -2,5 +2,5 @@
 
 
 def pytest_collection_modifyitems(items):
-    """What waits for SLURM comes first, as the others have the cores meanwhile; then what takes long."""
+    """Begin with tests that wait for SLURM, as the others have the cores meanwhile; then come long ones."""
     items.sort(key=lambda item: [item.get_closest_marker(name) is None for name in ("slurm", "long")])

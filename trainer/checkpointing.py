@@ -1,40 +1,28 @@
 """Resume checkpoints: a run that was interrupted at any moment resumes from its last complete one."""
 
-import ast
-import hashlib
+import fcntl
 import io
-import json
 import logging
+import os
 import signal
-import sys
+import socket
 import time
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from functools import cache
 from pathlib import Path
 
 import torch
 
-from trainer import config
-from trainer.data.frame_archive import FrameArchive
+from trainer.distributed.lifetime import Stopped, handle_signals
+from trainer.fingerprints import code_fingerprint, run_fingerprint
 from trainer.utils.errors import InputError
 from trainer.utils.files import atomic_write
+from trainer.utils.locks import log_while_waiting
 
 log = logging.getLogger("trainer")
 
-# Code that determines weights, below this folder; {} is the dataset.
-WEIGHT_CODE = (
-    "train.py",
-    "optim.py",
-    "tasks/{}.py",
-    "data/{}_lists.py",
-    "data/clips.py",
-    "data/frame_archive.py",
-    "data/jpeg.py",
-    "data/loaders.py",
-    "data/transforms.py",
-    "models/backbones.py",
-    "models/network.py",
-)
+GRACE_SECONDS = 10  # from a signal to the end of the step under way; SLURM kills after 30
+LOCK_SECONDS = 60  # to wait for a process that is about to end, e.g. of a requeued job
 
 
 @dataclass
@@ -54,75 +42,67 @@ class TrainingState:
 
 
 class PreemptionHandler:
-    """Save a checkpoint every so many minutes, and save and end the process once SIGTERM came.
+    """Save a checkpoint every so many minutes; upon SIGTERM, Ctrl-C or a closed terminal, save and end the process.
 
-    A cluster sends SIGTERM before it kills a job at its time limit or takes its node away. Only the main rank handles
-    it: if another rank ended first, the main rank would wait for it within a step. The launcher ends the others.
+    A cluster sends SIGTERM before it kills a job at its time limit or takes its node away. A step that does not end
+    within ``GRACE_SECONDS``, e.g. as it waits for the loader, is given up: the last checkpoint stays.
     """
 
     def __init__(self, minutes, save, is_main):
         self.seconds, self.save = 60 * minutes, save
         self.saved = time.monotonic()
-        self.stop_requested = False
-        signal.signal(signal.SIGTERM, self._request_stop if is_main else signal.SIG_IGN)
+        self.stop_requested = None
+        if is_main:
+            handle_signals(self._request_stop)
+            signal.signal(signal.SIGALRM, self._give_up)
 
-    def _request_stop(self, *_):
-        self.stop_requested = True
+    def _request_stop(self, number, _frame):
+        if not self.stop_requested:
+            self.stop_requested = number
+            signal.alarm(GRACE_SECONDS)
+
+    def _give_up(self, *_):
+        raise Stopped(self.stop_requested)
 
     def checkpoint_if_due(self):
-        """Save if it is time; save and exit if SIGTERM came. To be called between steps."""
+        """Save if it is time; save and raise `Stopped` if a signal came. To be called between steps."""
         if self.stop_requested:
+            signal.alarm(0)
             self.save()
-            log.info("SIGTERM received: checkpoint saved; the run resumes from it when it is started again")
-            sys.exit(128 + signal.SIGTERM)
+            raise Stopped(self.stop_requested, saved=True)
         if time.monotonic() - self.saved > self.seconds:
             self.save()
             self.saved = time.monotonic()
 
 
-@cache
-def run_fingerprint(run: config.Run) -> str:
-    """Return a hash of what determines a run's result: its settings and the contents of its files, wherever they lie.
+@contextmanager
+def exclusive_run(folder):
+    """Hold the lock of a run's folder; raise InputError if another process, on any machine, keeps holding it.
 
-    Files may be made again under the same names, e.g. from other films or boxes. Of frames the indices are read, not
-    the images: other frames have other sizes.
+    The kernel releases the lock however its holder ends.
     """
-    frames = FrameArchive(run.data.frames)
-    lists = [path for name, path in asdict(run.data).items() if name != "frames"]
-    files = digest(filter(None, [run.model.checkpoint, *lists, *frames.indices]))
-    content = json.dumps([config.result_config(run), files, frames.counts])
-    return hashlib.sha256(content.encode()).hexdigest()
+    lock = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    with log_while_waiting(f"{folder}: another process trains in it; waiting for its end"):
+        deadline = time.monotonic() + LOCK_SECONDS
+        while not _try_lock(lock):
+            if time.monotonic() > deadline:
+                holder = os.read(lock, 200).decode(errors="replace") or "another process"
+                raise InputError(f"{folder}: {holder} trains in it; end that one or wait for it, then start again")
+            time.sleep(0.2)
+    os.truncate(lock, 0)
+    os.write(lock, f"process {os.getpid()} on {socket.gethostname()}".encode())
+    try:
+        yield
+    finally:
+        os.close(lock)
 
 
-@cache
-def code_fingerprint(dataset: str, folder=Path(__file__).parent) -> str:
-    """Return a hash of the code that determines weights; unfinished runs with another hash are not resumed.
-
-    Comments, docstrings and the words of logs and errors do not count.
-    """
-    trees = [ast.parse((folder / name.format(dataset)).read_text()) for name in WEIGHT_CODE]
-    return hashlib.sha256("\n".join(ast.dump(_WithoutWords().visit(tree)) for tree in trees).encode()).hexdigest()
-
-
-class _WithoutWords(ast.NodeTransformer):
-    """Drop docstrings, calls of ``log`` and what is raised."""
-
-    def visit_Expr(self, node):
-        call = node.value.func if isinstance(node.value, ast.Call) else None
-        is_log = isinstance(call, ast.Attribute) and isinstance(call.value, ast.Name) and call.value.id == "log"
-        return ast.Pass() if is_log or isinstance(node.value, ast.Constant) else node
-
-    def visit_Raise(self, node):
-        return ast.Raise()
-
-
-def digest(paths) -> str:
-    """Return one SHA-256 of the contents of files, in their order."""
-    whole = hashlib.sha256()
-    for path in paths:
-        with Path(path).open("rb") as file:
-            whole.update(hashlib.file_digest(file, "sha256").digest())
-    return whole.hexdigest()
+def _try_lock(lock):
+    try:
+        fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def save(path, run, model, state: TrainingState, optimizer=None):
@@ -137,8 +117,15 @@ def save(path, run, model, state: TrainingState, optimizer=None):
         content["optimizer"] = optimizer.state_dict()
     memory = io.BytesIO()  # torch.save into a file would hide why it fails
     torch.save(content, memory)
-    with atomic_write(path) as partial:
+    with atomic_write(path, sole_writer=True) as partial:
         partial.write_bytes(memory.getbuffer())
+        if path.exists():  # kept until the next one: a disk that loses blocks costs minutes, not the run
+            path.replace(previous(path))
+
+
+def previous(path) -> Path:
+    """Return the path of the checkpoint before the last one."""
+    return path.with_stem(f"{path.stem}.previous")
 
 
 def load(path, run, model, optimizer, device) -> TrainingState:
@@ -146,9 +133,9 @@ def load(path, run, model, optimizer, device) -> TrainingState:
 
     Raises InputError if that other run took GPU hours: the user decides whether to delete it.
     """
-    if not Path(path).exists():
+    saved = _read(path, device)
+    if saved is None:
         return TrainingState()
-    saved = torch.load(path, map_location=device, weights_only=True)
     state = TrainingState(**saved.get("state", {}))
     finished = state.epoch == run.training.epochs
     same_run = saved.get("run_fingerprint") == run_fingerprint(run)
@@ -166,3 +153,19 @@ def load(path, run, model, optimizer, device) -> TrainingState:
         optimizer.load_state_dict(saved["optimizer"])
     log.info("resuming after epoch %d and %d steps", state.epoch, state.iteration)
     return state
+
+
+def _read(path, device):
+    """Return the content of the last complete checkpoint or None; raise InputError if all are damaged."""
+    damaged = []
+    for file in (path, previous(path)):
+        if not file.exists():
+            continue
+        try:
+            return torch.load(file, map_location=device, weights_only=True)
+        except Exception as error:  # a damaged pickle can raise anything
+            log.info("%s: damaged (%s)", file, type(error).__name__)
+            damaged.append(str(file))
+    if damaged:
+        raise InputError(f"{' and '.join(damaged)}: damaged; delete the file to train from the start")
+    return None

@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import os
 import sys
 from contextlib import nullcontext
 from dataclasses import replace
@@ -10,6 +11,7 @@ from pathlib import Path
 from trainer import config
 from trainer.distributed import gpu_lease
 from trainer.distributed.launch import is_rank, run_ranks
+from trainer.distributed.lifetime import process_life, start_watchdog
 from trainer.utils.errors import exit_on_input_error
 
 log = logging.getLogger("trainer")
@@ -51,16 +53,17 @@ def launch(module, work, run, folder):
 
     ``module`` is what this process runs; with several ranks it is started again, once for each.
     """
-    from trainer.distributed.process_group import join
+    if not is_rank() and run.machine.world_size > 1:
+        with exit_on_input_error(), _lease(run):
+            run_ranks(run.machine.world_size, ["-m", module, *sys.argv[1:]])
+        return
+    with process_life(is_main=os.environ.get("LOCAL_RANK", "0") == "0"):
+        from trainer.distributed.process_group import join
 
-    with exit_on_input_error():
-        if is_rank():
-            with join(run) as group:
-                work(run, folder, group)
-            return
-        with gpu_lease.lease(run.machine.world_size) if run.machine.device == "cuda" else nullcontext():
-            if run.machine.world_size > 1:
-                run_ranks(run.machine.world_size, ["-m", module, *sys.argv[1:]])
-            else:
-                with join(run) as group:
-                    work(run, folder, group)
+        with nullcontext() if is_rank() else _lease(run), join(run) as group:
+            start_watchdog(run.machine.stall_minutes)
+            work(run, folder, group)
+
+
+def _lease(run):
+    return gpu_lease.lease(run.machine.world_size) if run.machine.device == "cuda" else nullcontext()

@@ -5,6 +5,7 @@ Each setting's type, bounds and sentence stand here and nowhere else; the workfl
 """
 
 import hashlib
+import reprlib
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Literal
@@ -13,6 +14,7 @@ import yaml
 from pydantic import Field, model_validator
 
 from trainer.datasets import DATASETS
+from trainer.run_files import DamagedFile
 from trainer.utils.errors import InputError
 from trainer.utils.settings import Count, Fraction, Number, PathText, Positive, Text, Whole, read, settings
 
@@ -160,6 +162,8 @@ class Machine:
     """CPU threads of a process"""
     checkpoint_minutes: Positive
     """from one resume checkpoint to the next"""
+    stall_minutes: Positive = 30.0
+    """a run ends when no step or batch was finished for so long, e.g. as a GPU or file system hangs"""
 
 
 @settings
@@ -198,14 +202,19 @@ class Run:
 
 
 def load(path) -> Run:
-    """Read a run's YAML file; raise InputError naming file and key if it is not one."""
+    """Read a run's YAML file, of any Unicode encoding; raise InputError naming file and key if it is not one."""
     path = Path(path)
-    if not path.is_file():
+    if not path.exists():
         raise InputError(f"{path}: no such file; give the config.yaml of a run")
+    advice = "give the config.yaml of a run; the workflow writes it again once it is deleted"
     try:
-        content = yaml.safe_load(path.read_text())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not YAML: {error}") from error
+        content = yaml.safe_load(path.read_bytes())
+    except OSError as error:
+        raise DamagedFile(path, f"cannot be read ({error.strerror})", advice) from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise DamagedFile(path, f"not YAML: {' '.join(str(error).split())}", advice) from error
+    if not isinstance(content, dict):
+        raise DamagedFile(path, f"expected a mapping of keys, got {reprlib.repr(content)}", advice)
     return read(Run, content, str(path))
 
 

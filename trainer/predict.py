@@ -10,8 +10,11 @@ import numpy as np
 import torch
 
 from trainer import datasets
-from trainer.data.loaders import normalize_clips
+from trainer.data.loaders import normalize_clips, read_batches
+from trainer.distributed.lifetime import moved
+from trainer.fingerprints import run_fingerprint
 from trainer.models.network import build_model
+from trainer.models.safe_load import read_checkpoint
 from trainer.utils.errors import InputError
 from trainer.utils.files import atomic_write
 
@@ -25,13 +28,18 @@ def predict(run, folder, group):
     weights = folder / "model.pth"
     if not weights.is_file():
         raise InputError(f"{weights}: no such file; run python -m trainer.train --config {folder}/config.yaml first")
+    saved = read_checkpoint(weights)
+    if saved.get("run_fingerprint") != run_fingerprint(run):
+        raise InputError(
+            f"{weights}: trained with other settings or files than config.yaml beside it; delete it to train again"
+        )
     model = build_model(run)
-    model.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True)["model"])
+    model.load_state_dict(saved["model"])
     model.to(group.device)
     predictions = datasets.task(run.dataset).predict_test(model, run, group)
     if group.is_main:
         with atomic_write(folder / "predictions.npz") as partial:
-            np.savez_compressed(partial, **predictions)
+            np.savez_compressed(partial, run_fingerprint=run_fingerprint(run), **predictions)
 
 
 def run_inference(loader, score, model, group):
@@ -42,8 +50,9 @@ def run_inference(loader, score, model, group):
     parts, logged = [], time.monotonic()
     model.eval()
     with torch.inference_mode():
-        for number, batch in enumerate(loader, start=1):
+        for number, batch in enumerate(read_batches(loader), start=1):
             parts.append(score(batch.to(group.device)))
+            moved()
             if group.is_main and time.monotonic() - logged > LOG_SECONDS:
                 logged = time.monotonic()
                 log.info("predicted batch %d/%d", number, len(loader))

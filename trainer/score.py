@@ -7,6 +7,7 @@ import numpy as np
 
 from trainer.config import fingerprint
 from trainer.datasets import DATASETS
+from trainer.run_files import read_arrays, read_json
 from trainer.utils.errors import InputError
 from trainer.utils.files import atomic_write
 
@@ -16,10 +17,11 @@ log = logging.getLogger("trainer")
 def score(run, folder):
     """Write metrics.json and per_class.csv of ``folder``'s predictions, and files for the dataset's official script."""
     for name in ("predictions.npz", "summary.json", "environment.json"):
-        if not (folder / name).is_file():
+        if not (folder / name).exists():
             raise InputError(f"{folder / name}: no such file; train and predict first, see python -m trainer.evaluate")
-    with np.load(folder / "predictions.npz") as arrays:
-        predictions = dict(arrays)
+    trained = read_json(folder / "environment.json", time=str)["time"]
+    summary = read_json(folder / "summary.json", epochs=int)
+    predictions = read_arrays(folder / "predictions.npz", "video", "score")
     dataset = DATASETS[run.dataset]
     rows, scores = dataset.metric.score_test(run.data, predictions)
     metrics = {
@@ -27,9 +29,9 @@ def score(run, folder):
         "method": run.method,
         "seed": run.seed,
         "fingerprint": fingerprint(run),
-        "trained": json.loads((folder / "environment.json").read_text())["time"],
+        "trained": trained,
         **scores,
-        **json.loads((folder / "summary.json").read_text()),
+        **summary,
         "videos_tested": len(np.unique(predictions["video"])),
     }
     if dataset.write_official_files:

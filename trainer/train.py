@@ -25,7 +25,8 @@ from torch.utils.tensorboard import SummaryWriter
 from trainer import checkpointing, datasets
 from trainer.checkpointing import PreemptionHandler, TrainingState
 from trainer.cli import launch, parse
-from trainer.data.loaders import normalize_clips, training_loader
+from trainer.data.loaders import normalize_clips, read_batches, training_loader
+from trainer.distributed.lifetime import moved
 from trainer.models.checkpoints import load_backbone
 from trainer.models.cost import cost
 from trainer.models.network import build_model
@@ -40,7 +41,12 @@ LOG_SECONDS = 15  # between progress lines
 
 
 def fit(run, folder, group):
-    """Train ``run`` to its end and write its results into ``folder``."""
+    """Train ``run`` to its end and write its results into ``folder``, in which no other process may train."""
+    with checkpointing.exclusive_run(folder) if group.is_main else nullcontext():
+        _fit(run, folder, group)
+
+
+def _fit(run, folder, group):
     torch.manual_seed(run.seed)
     model = build_model(run)
     if run.model.checkpoint:  # before any data is read: a wrong checkpoint fails in seconds
@@ -73,7 +79,7 @@ def train_one_epoch(model, optimizer, loader, run, group, state: TrainingState, 
     """Train from ``state.iteration`` to the end of the epoch; after any step a checkpoint may be saved."""
     epoch, iterations = state.epoch, loader.batch_sampler.iterations
     loader.batch_sampler.start(epoch, state.iteration)
-    batches = iter(loader)
+    batches = read_batches(loader)
     started, logged = time.monotonic() - state.seconds, time.monotonic()
     while state.iteration < iterations:
         lr = learning_rate(run.training, epoch + state.iteration / iterations)
@@ -81,6 +87,7 @@ def train_one_epoch(model, optimizer, loader, run, group, state: TrainingState, 
         state.loss += np.mean(group.gather(train_step(model, optimizer, batches, run, group, state))).item()
         state.iteration += 1
         state.seconds = time.monotonic() - started
+        moved()
         if group.is_main and (time.monotonic() - logged > LOG_SECONDS or state.iteration == iterations):
             logged = time.monotonic()
             log_progress(run, state, iterations, lr)
@@ -175,10 +182,12 @@ def update_precise_bn(model, loader, run, group, state):
     sampler = loader.batch_sampler
     sampler.start(run.training.epochs + state.epoch)  # an order and random numbers that no epoch has
     count = min(run.training.precise_bn_batches, sampler.iterations)
-    first_parts = islice(loader, 0, None, len(sampler.mine))  # of rank 0: the same clips on any number of GPUs
+    # Of rank 0: the same clips on any number of GPUs.
+    first_parts = islice(read_batches(loader), 0, None, len(sampler.mine))
     inputs = (normalize_clips(batch.to(group.device).clips, run.normalization) for batch in first_parts)
     model.train()
     update_bn_stats(model.backbone, inputs, count)
+    moved()
 
 
 def log_progress(run, state, iterations, lr):
@@ -226,7 +235,8 @@ def write_results(folder, run, model, state, clips):
         with atomic_write(folder / f"{name}.json") as partial:
             partial.write_text(json.dumps(content, indent=2) + "\n")
     checkpointing.save(folder / "resume.pth", run, model, state)
-    with atomic_write(folder / "model.pth") as partial:
+    checkpointing.previous(folder / "resume.pth").unlink(missing_ok=True)
+    with atomic_write(folder / "model.pth", sole_writer=True) as partial:
         try:
             partial.hardlink_to(folder / "resume.pth")
         except OSError:  # a file system without hard links

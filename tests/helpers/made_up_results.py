@@ -74,13 +74,13 @@ def made_up(root, dataset="charades", seeds=(1,), published=None, without=()):
     return read(root, dataset, seeds, published)
 
 
-def read(root, dataset="charades", seeds=(1,), published=None):
-    """Read the finished runs below ``root`` as the workflow does."""
+def read(root, dataset="charades", seeds=(1,), published=None, partial=False):
+    """Read the finished runs below ``root`` as the workflow does, with ``partial`` as for results/partial/."""
     runs = {
         method: {str(root / dataset / method / f"seed{seed}"): run_config(dataset, method, seed) for seed in seeds}
         for method in METHODS
     }
-    return read_results(dataset, METHODS, runs, published)
+    return read_results(dataset, METHODS, runs, published, partial)
 
 
 def write_published(path):

@@ -1,5 +1,7 @@
 """The published model by formulas, and the numbers that the reference implementation computed with it."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from tests.helpers import formulas
@@ -11,16 +13,16 @@ EXPECTED = FIXTURES / "model"
 CLIP = config.Clip(num_frames=32, stride=2, crop=112, short_side_range=(256, 320), test_clips=1, test_crops=1)
 
 
-def settings(dataset, backbone="r2plus1d_18", clip=CLIP):
-    """Return a run with the published model; its files do not exist."""
+def run_of(dataset, backbone="r2plus1d_18", **clip):
+    """Return a run whose clips have the published size unless ``clip`` says otherwise; its files do not exist."""
     return config.Run(
         dataset=dataset,
         method="published",
         seed=0,
         model=config.Model(backbone, checkpoint=None, layout="auto", bn_eps=1e-5, dropout=0.5),
-        clip=clip,
+        clip=replace(CLIP, **clip),
         normalization=config.Normalization("rgb", 0.45, 0.225),
-        data=config.Data(frames="none.csv", train="none.csv", test="none.csv", label_map="none.csv"),
+        data=config.Data(*["none.csv"] * 6),
         training=training(),
         machine=config.RunMachine("cpu", workers=0, threads=1, checkpoint_minutes=10.0),
     )

@@ -22,7 +22,10 @@ class Web:
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """A fault is a status, "page", "stall", "slow", "no range", ("cut", bytes sent) or ("stall", bytes sent)."""
+    """A fault is a status, "page", "stall", "slow", "no range", ("cut", bytes sent), ("stall", bytes sent) or bytes.
+
+    Bytes, as (bytes, ..., bytes), are the whole answer; the last ones are sent again and again until the client leaves.
+    """
 
     web: Web
 
@@ -34,6 +37,13 @@ class _Handler(BaseHTTPRequestHandler):
         fault = faults.pop(0) if faults else None
         if content is None or isinstance(fault, int):
             self.send_error(fault or 404)
+            return
+        if isinstance(fault, tuple) and isinstance(fault[0], bytes):
+            *once, again = fault
+            self.wfile.write(b"".join(once))
+            while again:
+                self.wfile.write(again)
+                time.sleep(0.01)
             return
         if fault == "stall":
             time.sleep(1)

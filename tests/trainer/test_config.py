@@ -45,6 +45,14 @@ def test_contradicting_settings_are_refused(clip, training, message):
         read(config.Run, changed, "run.yaml")
 
 
+def test_files_of_the_score_are_required():
+    data = {key: path for key, path in RUN["data"].items() if key != "ground_truth"}
+    read(config.Run, RUN | {"data": data}, "run.yaml")
+    message = r"^run.yaml: data: ground_truth: expected a path, as ava is scored by it, got nothing$"
+    with pytest.raises(InputError, match=message):
+        read(config.Run, RUN | {"dataset": "ava", "data": data}, "run.yaml")
+
+
 def test_unknown_dataset():
     with pytest.raises(InputError, match=r"^run.yaml: dataset: expected one of ava, charades, got 'kinetics'$"):
         read(config.Run, RUN | {"dataset": "kinetics"}, "run.yaml")
@@ -89,7 +97,7 @@ def test_a_dumped_run_is_read_back_equal(tmp_path, dataset):
 
 def test_folders_and_machine_do_not_change_the_fingerprint(tmp_path):
     run = config.load(small_run(tmp_path, "ava", checkpoint="/here/moco.pth"))
-    data = replace(run.data, train="/elsewhere/train.csv", excluded=None)
+    data = replace(run.data, train="/elsewhere/train.csv", excluded="/elsewhere/excluded.csv")
     same = [
         replace(run, model=replace(run.model, checkpoint="/there/moco.pth")),
         replace(run, data=data),

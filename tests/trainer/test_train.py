@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn.functional import binary_cross_entropy, binary_cross_entropy_with_logits
 
 from tests.helpers import formulas
-from tests.helpers.published_model import EXPECTED, assert_close, described, load_formula_weights, settings
+from tests.helpers.published_model import EXPECTED, assert_close, described, load_formula_weights, run_of
 from tests.helpers.small_run import training
 from trainer.models.network import build_model
 from trainer.optim import build_optimizer, set_learning_rate
@@ -22,7 +22,7 @@ WEIGHT_DECAY = {"ava": 1e-7, "charades": 1e-4}
 @pytest.mark.parametrize("dataset", ["ava", "charades"])
 def test_two_published_steps(dataset):
     expected = json.loads((EXPECTED / f"{dataset}.json").read_text())["two_training_steps"]
-    model = build_model(settings(dataset)).double()
+    model = build_model(run_of(dataset)).double()
     load_formula_weights(model)
     model.head.dropout.p = 0
     optimizer = build_optimizer(model, training(weight_decay=WEIGHT_DECAY[dataset]))

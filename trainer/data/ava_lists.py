@@ -5,7 +5,6 @@ box and any number of the actions 1..80.
 """
 
 import csv
-import math
 import sys
 from collections import Counter, defaultdict
 from dataclasses import dataclass
@@ -15,10 +14,13 @@ import numpy as np
 import pandas as pd
 
 from trainer.datasets import DATASETS
+from trainer.metrics.ava_csv import has_extent
 from trainer.utils.errors import InputError
+from trainer.utils.text import quoted, shortened, text_lines
 
 COLUMNS = ["video", "second", "center", "x1", "y1", "x2", "y2", "labels"]
 NUM_ACTIONS = DATASETS["ava"].num_classes
+LAST_SECOND = 99_999  # more than a day; AVA's films last three hours at most
 
 # From box files to a list ---------------------------------------------------------------------------------------------
 
@@ -32,23 +34,35 @@ def collect_boxes(files, videos, seconds):
     """Read box files in AVA's format into one table; rows of other videos and seconds are counted and skipped.
 
     ``files`` are (path, minimum score) pairs; the minimum is None for ground truth. Rows of the same second whose
-    coordinates have the same text are one box, with the actions of all these rows in their order.
+    coordinates have the same text are one box, with the actions of all these rows in their order. Of a detector's
+    boxes, those without extent are skipped, too.
 
     Returns {video: {second: {four coordinate texts: [action, ...]}}} in the order of the files, and a Counter of the
-    skipped rows by ("video", name) or ("second", number).
+    skipped rows by ("video", name), ("second", number) or ("box", path). Raises InputError if all rows of a file are
+    skipped.
     """
     boxes = {video: defaultdict(dict) for video in videos}
     skipped = Counter()
     for path, min_score in files:
+        rows, skipped_before = 0, skipped.total()
         for video, second, corners, action in read_box_file(path, min_score):
+            rows += 1
             if video not in boxes:
                 skipped["video", video] += 1
             elif second not in seconds:
                 skipped["second", second] += 1
+            elif not has_extent(map(float, corners)):
+                skipped["box", str(path)] += 1
             else:
                 actions = boxes[video][second].setdefault(corners, [])
                 if action is not None:
                     actions.append(action)
+        if rows == skipped.total() - skipped_before:
+            scored = "" if min_score is None else f" with a score of at least {min_score}"
+            raise InputError(
+                f"{path}: expected boxes of the {len(boxes)} films selected at their key seconds, got none in {rows} "
+                f"rows{scored}. Select films of both splits (config: ava: films), or download the file again"
+            )
     return boxes, skipped
 
 
@@ -57,18 +71,18 @@ def read_box_file(path, min_score=None):
 
     Coordinates stay text, as the published loader tells boxes apart by it. The action is None where the file has none
     (an empty field or -1). The eighth column is a score, or in ground truth a person's number, which is not read.
-    Raises InputError with file and line for any other row.
+    Raises InputError with file and line for any other row, and in ground truth for a box without extent.
     """
-    path = Path(path)
-    with path.open(newline="") as lines:
-        for number, row in enumerate(csv.reader(lines), start=1):
-            try:
-                video, second, x1, y1, x2, y2, action, score = row
-                if min_score is not None and float(score) < min_score:
-                    continue
-                yield video, int(second), _checked_corners((x1, y1, x2, y2)), _action(action)
-            except ValueError as error:
-                raise InputError(f"{path}, line {number}: {_problem(row, error)}") from error
+    rows, row = csv.reader(text_lines(path)), []
+    try:
+        for row in rows:
+            video, second, x1, y1, x2, y2, action, score = row
+            if min_score is not None and _score(score) < min_score:
+                continue
+            corners = _checked_corners((x1, y1, x2, y2), with_extent=min_score is None)
+            yield video, _second(second), corners, _action(action)
+    except (ValueError, csv.Error) as error:
+        raise InputError(f"{path}, line {rows.line_num}: {_problem(row, error)}") from error
 
 
 def list_rows(boxes, start, fps):
@@ -82,10 +96,27 @@ def list_rows(boxes, start, fps):
                 yield video, second, (second - start) * fps, *corners, " ".join(map(str, actions))
 
 
-def _checked_corners(texts):
+def _score(text):
+    score = float(text)
+    if not 0 <= score <= 1:
+        raise ValueError(f"score {text} is not between 0 and 1")
+    return score
+
+
+def _second(text):
+    second = int(text)
+    if not 0 <= second <= LAST_SECOND:
+        raise ValueError(f"second {text} is not one of 0..{LAST_SECOND}")
+    return second
+
+
+def _checked_corners(texts, with_extent):
     """Return the coordinate texts, interned: millions of them have about a thousand different values."""
-    if not all(math.isfinite(float(text)) for text in texts):
-        raise ValueError(f"a coordinate of {', '.join(texts)} is no number")
+    corners = tuple(map(float, texts))
+    if not all(-1 <= corner <= 2 for corner in corners):  # a detector's may lie a little outside
+        raise ValueError(f"a coordinate of {', '.join(texts)} is no fraction of the frame")
+    if with_extent and not has_extent(corners):
+        raise ValueError("a box without extent, expected x1 < x2 and y1 < y2")
     return tuple(map(sys.intern, texts))
 
 
@@ -101,9 +132,11 @@ def _action(text):
 def _problem(row, error):
     if row and row[0].lstrip().startswith("<"):
         return "this is an HTML page, not a box file; delete it and download it again"
+    if isinstance(error, csv.Error):
+        return str(error)
     if len(row) != 8:
         return f"{len(row)} columns instead of 8 (video, second, x1, y1, x2, y2, action, score or person)"
-    return f"{error}; the row is {','.join(row)}"
+    return f"{shortened(str(error))}; the row is {quoted(','.join(row))}"
 
 
 # From the list to arrays ----------------------------------------------------------------------------------------------
@@ -128,13 +161,20 @@ class KeyFrames:
 
 
 def read_list(path, every=1):
-    """Read the keyframes of a list whose seconds are divisible by ``every``."""
+    """Read the keyframes of a list whose seconds are divisible by ``every``; raise InputError if it is damaged."""
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: no such list; the rule list_ava writes it")
+    try:
+        return _read_list(path, every)
+    except (ValueError, OverflowError) as error:
+        raise InputError(f"{path}: damaged ({shortened(str(error))}); delete it to write it again") from error
+
+
+def _read_list(path, every):
     # Coordinates are read as text, too, as pandas' fast parser may be off by the last bit.
     text = dict.fromkeys(["video", "x1", "y1", "x2", "y2", "labels"], str)
-    rows = pd.read_csv(path, dtype=text, keep_default_na=False)
+    rows = pd.read_csv(path, dtype=text | {"second": int, "center": int}, keep_default_na=False)
     if list(rows.columns) != COLUMNS:
         raise InputError(f"{path}: its columns must be {','.join(COLUMNS)}")
     rows = rows[rows.second % every == 0]
@@ -142,12 +182,15 @@ def read_list(path, every=1):
         raise InputError(f"{path}: no box in it" + (f" at a second divisible by {every}" if every > 1 else ""))
     key = rows[["video", "second"]]
     first = np.flatnonzero((key != key.shift()).any(axis=1))
+    boxes = rows[["x1", "y1", "x2", "y2"]].to_numpy(str).astype(float)
+    if not (np.isfinite(boxes).all() and rows["center"].between(0, np.iinfo(np.int32).max).all()):
+        raise ValueError("a box or center is out of range")
     return KeyFrames(
         videos=rows.video.to_numpy(str)[first],
         seconds=rows.second.to_numpy()[first],
         centers=rows.center.to_numpy()[first],
         first=np.append(first, len(rows)),
-        boxes=rows[["x1", "y1", "x2", "y2"]].to_numpy(str).astype(float),
+        boxes=boxes,
         targets=action_targets(rows.labels),
     )
 
@@ -157,5 +200,7 @@ def action_targets(labels):
     targets = np.zeros((len(labels), NUM_ACTIONS), np.uint8)
     for row, text in enumerate(labels):
         for action in text.split():
+            if not 1 <= int(action) <= NUM_ACTIONS:
+                raise ValueError(f"action {action} is not one of 1..{NUM_ACTIONS}")
             targets[row, int(action) - 1] = 1
     return targets

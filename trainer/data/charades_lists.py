@@ -12,6 +12,7 @@ import pandas as pd
 
 from trainer.datasets import DATASETS
 from trainer.utils.errors import InputError
+from trainer.utils.text import quoted, shortened, text_lines
 
 COLUMNS = ["video", "frames", "labels"]
 NUM_ACTIONS = DATASETS["charades"].num_classes
@@ -39,29 +40,28 @@ def read_frame_list(path):
     Raises InputError with file and line if a row does not have five columns, a frame is out of order, the rows of a
     video are not consecutive, or an action is outside 0..156.
     """
-    path = Path(path)
-    with path.open() as lines:
-        first_line = next(lines, "").strip()
-        if first_line.startswith("<"):
-            raise InputError(f"{path}: this is an HTML page, not a frame list; delete it and download it again")
-        if first_line != HEADER:
-            raise InputError(f"{path}, line 1: the header must be {HEADER!r}, not {first_line[:80]!r}")
-        seen, reader = set(), None
-        for number, line in enumerate(lines, start=2):
-            try:
-                video, _, frame, image, labels = line.split()
-                if reader is None or video != reader.video:
-                    if reader:
-                        yield reader.finish()
-                    if video in seen:
-                        raise ValueError(f"the rows of {video} are not together")
-                    seen.add(video)
-                    reader = _SegmentReader(video)
-                reader.add(int(frame), image, labels)
-            except ValueError as error:
-                raise InputError(f"{path}, line {number}: {_problem(line, error)}") from error
-        if reader:
-            yield reader.finish()
+    lines = text_lines(path)
+    first_line = next(lines, "").strip()
+    if first_line.startswith("<"):
+        raise InputError(f"{path}: this is an HTML page, not a frame list; delete it and download it again")
+    if first_line != HEADER:
+        raise InputError(f"{path}, line 1: the header must be {HEADER!r}, not {quoted(first_line)}")
+    seen, reader = set(), None
+    for number, line in enumerate(lines, start=2):
+        try:
+            video, _, frame, image, labels = line.split()
+            if reader is None or video != reader.video:
+                if reader:
+                    yield reader.finish()
+                if video in seen:
+                    raise ValueError(f"the rows of {video} are not together")
+                seen.add(video)
+                reader = _SegmentReader(video)
+            reader.add(int(frame), image, labels)
+        except ValueError as error:
+            raise InputError(f"{path}, line {number}: {_problem(line, error)}") from error
+    if reader:
+        yield reader.finish()
 
 
 class _SegmentReader:
@@ -100,7 +100,7 @@ def _problem(line, error):
     columns = len(line.split())
     if columns != 5:
         return f"{columns} columns instead of 5 ({HEADER})"
-    return f"{error}; the row is {line.strip()}"
+    return f"{shortened(str(error))}; the row is {quoted(line.strip())}"
 
 
 # From the list to arrays ----------------------------------------------------------------------------------------------
@@ -126,16 +126,28 @@ class Videos:
 
 
 def read_list(path):
-    """Read the videos of a list."""
+    """Read the videos of a list; raise InputError if it is damaged."""
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: no such list; the rule list_charades writes it")
-    rows = pd.read_csv(path, dtype={"video": str, "labels": str}, keep_default_na=False)
+    try:
+        return _read_list(path)
+    except (ValueError, OverflowError) as error:
+        raise InputError(f"{path}: damaged ({shortened(str(error))}); delete it to write it again") from error
+
+
+def _read_list(path):
+    rows = pd.read_csv(path, dtype={"video": str, "frames": int, "labels": str}, keep_default_na=False)
     if list(rows.columns) != COLUMNS:
         raise InputError(f"{path}: its columns must be {','.join(COLUMNS)}")
     if rows.empty:
         raise InputError(f"{path}: no video in it")
     segments = [[parse_segment(text) for text in labels.split()] for labels in rows.labels]
+    for frames, of_video in zip(rows.frames, segments, strict=True):
+        if frames < 1 or not all(
+            action in range(NUM_ACTIONS) and 0 <= first <= last < frames for action, first, last in of_video
+        ):
+            raise ValueError(f"a segment outside {frames} frames, or an unknown action")
     return Videos(
         names=rows.video.to_numpy(str),
         frames=rows.frames.to_numpy(),

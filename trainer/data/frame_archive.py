@@ -42,11 +42,7 @@ class FrameArchive:
 
     def __init__(self, frames_csv):
         self.path = Path(frames_csv)
-        with self.path.open(newline="") as file:
-            self._videos = {
-                row["video"]: Video(int(row["frames"]), row["archive"], row["index"], int(row["first"]))
-                for row in csv.DictReader(file)
-            }
+        self._videos = _read_list(self.path)
         self._tar = lru_cache(OPEN_ARCHIVES)(_IndexedTar)
 
     def __reduce__(self):
@@ -81,7 +77,7 @@ class FrameArchive:
             if not entry.index:
                 return Path(entry.archive % (i + 1)).read_bytes()
             return self._tar(entry.archive, entry.index).read(entry.first + i)
-        except (OSError, EOFError, IndexError, ValueError) as error:
+        except (OSError, EOFError, IndexError, ValueError, TypeError, OverflowError) as error:
             raise InputError(f"{where} cannot be read ({error}); is the archive complete?") from error
 
     def _entry(self, video) -> Video:
@@ -90,14 +86,42 @@ class FrameArchive:
         return self._videos[video]
 
 
+def _read_list(path) -> dict[str, Video]:
+    """Return the videos of a frames list by name; raise InputError that names the line if it is not one."""
+    videos, line = {}, 1
+    try:
+        with path.open(newline="") as file:
+            rows = csv.DictReader(file)
+            if missing := {"video", "frames", "archive", "index", "first"} - set(rows.fieldnames or ()):
+                raise ValueError(f"lacks {', '.join(sorted(missing))}")
+            for row in rows:
+                line = rows.line_num
+                video = Video(int(row["frames"]), row["archive"], row["index"], int(row["first"]))
+                if video.frames < 0 or video.first < 0:
+                    raise ValueError(f"frames {video.frames}, first {video.first}")
+                videos[row["video"]] = video
+    except (OSError, TypeError, ValueError, csv.Error) as error:
+        raise InputError(
+            f"{path}, line {line}: {error}; expected the columns video, frames, archive, index, first. Delete it to "
+            "re-create it"
+        ) from error
+    return videos
+
+
 class _IndexedTar:
     """An open tar and its index; the file descriptor is closed with the last reference to the object."""
 
     def __init__(self, tar, index):
-        self.index = np.load(index, mmap_mode="r")
-        if self.index.dtype != INDEX:
+        try:
+            self.index = np.lib.format.open_memmap(index, mode="r")
+        except OSError:
+            raise
+        except Exception as error:  # damage makes it raise nearly every type
+            raise ValueError(f"{index} is damaged; delete it to re-create it") from error
+        if self.index.dtype != INDEX or self.index.ndim != 1:
             raise ValueError(f"{index} is not an index of frames")
         self.file = os.open(tar, os.O_RDONLY)
+        self.length = os.fstat(self.file).st_size
 
     def __del__(self):
         if hasattr(self, "file"):
@@ -105,9 +129,11 @@ class _IndexedTar:
 
     def read(self, row) -> bytes:
         offset, size = self.index[row].item()
+        if offset + size > self.length:
+            raise EOFError(f"the file ends at byte {self.length:,}, the frame at {offset + size:,}")
         jpeg = os.pread(self.file, size, offset)  # no shared file position: safe after a fork
         if len(jpeg) != size:
-            raise EOFError(f"the file ends at byte {offset + len(jpeg):,}, the frame at {offset + size:,}")
+            raise EOFError(f"{len(jpeg):,} of {size:,} bytes at {offset:,}: the file was shortened")
         return jpeg
 
 
@@ -149,12 +175,13 @@ def index_tar(tar):
             if header == _NO_MEMBER:
                 return
             member = _plain_member(header, start) or _any_member(file, start)
-            if member is None:  # also if the file ends within or right after the last member
+            # Damaged also if the file ends within or right after the last member, or a size is negative.
+            name, offset, size, end = member or (None, 0, 0, 0)
+            if size < 0 or not start < end <= length:
                 raise InputError(
-                    f"{tar}: truncated or damaged at byte {min(start, length):,} of {length:,}; expected a complete, "
-                    "uncompressed tar. Delete it to download it again"
+                    f"{tar}: truncated or damaged at byte {start:,} of {length:,}; expected a complete, uncompressed "
+                    "tar. Delete it to download it again"
                 )
-            name, offset, size, end = member
             if name is not None:
                 yield name, offset, size
 
@@ -166,10 +193,13 @@ def _plain_member(header, start):
     """Return (name, offset, size, end) of a regular file whose one POSIX or GNU header is complete; else None."""
     if header[156:157] not in (b"0", b"\0") or header[257:262] != b"ustar" or header[345]:
         return None
+    digits = header[124:136].strip(b" \0")
+    if not digits.isdigit():  # a size in binary, or with a sign
+        return None
     try:
-        size = int(header[124:136].strip(b" \0"), 8)
+        size = int(digits, 8)
         name = header[: header.index(0, 0, 100)].decode()
-    except ValueError:  # a size in binary; a name of the full 100 bytes, or not in UTF-8
+    except ValueError:  # a name of the full 100 bytes, or not in UTF-8
         return None
     offset = start + tarfile.BLOCKSIZE
     return name, offset, size, offset + -(-size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
@@ -180,7 +210,7 @@ def _any_member(file, start):
     file.seek(start)
     try:
         reader = tarfile.TarFile(fileobj=file)  # reads only the member at the file's position
-    except (tarfile.TarError, EOFError):
+    except Exception:  # damage makes it raise nearly every type, RecursionError and MemoryError included
         return None
     member = reader.firstmember
     if member is None:

@@ -1,13 +1,16 @@
 """Batches of clips: what a batch holds, which clips are in it, and the loaders that serve it."""
 
-import signal
+import re
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from trainer.distributed.lifetime import start_worker
 from trainer.utils.errors import InputError
 
 
@@ -133,35 +136,61 @@ def training_loader(dataset: Dataset, run, rank=0) -> DataLoader:
         len(dataset), training.batch_size, training.micro_batches, run.seed, rank=rank, world_size=machine.world_size
     )
     kept = machine.workers > 0  # workers live on between epochs
-    return _loader(dataset, machine, batch_sampler=sampler, collate_fn=collate, persistent_workers=kept)
+    clips = training.batch_size // training.micro_batches
+    return _loader(dataset, machine, clips, batch_sampler=sampler, collate_fn=collate, persistent_workers=kept)
 
 
 def evaluation_loader(dataset: Dataset, run, rank=0) -> DataLoader:
     """Return a loader of Batches of a validation or AVA test set, in list order; each clip once over all ranks."""
     batch_size = run.training.batch_size // run.training.micro_batches
     batches = batches_of_equal_size(dataset.sizes(), batch_size, rank, run.machine.world_size)
-    return _loader(dataset, run.machine, batch_sampler=batches, collate_fn=collate)
+    return _loader(dataset, run.machine, batch_size, batch_sampler=batches, collate_fn=collate)
 
 
 def video_loader(dataset: Dataset, run, rank=0) -> DataLoader:
     """Return a loader of test videos with all their views, one at a time; each video once over all ranks."""
     mine = range(rank, len(dataset), run.machine.world_size)
     # A video's frames take up to 90 MB: each worker loads one ahead instead of two.
-    ahead = {"prefetch_factor": 1} if run.machine.workers else {}
-    return _loader(dataset, run.machine, sampler=mine, batch_size=None, **ahead)
+    return _loader(dataset, run.machine, 1, prefetch=1, sampler=mine, batch_size=None)
 
 
-def _loader(dataset, machine, **kind):
+def _loader(dataset, machine, items, prefetch=2, **kind):
+    """Return a loader of batches of ``items`` items, whose workers load ``prefetch`` batches ahead."""
+    if machine.workers:
+        check_shared_memory(dataset.item_bytes * items * prefetch * machine.workers * machine.world_size)
+        kind |= {"prefetch_factor": prefetch}
     return DataLoader(
         dataset,
         num_workers=machine.workers,
         pin_memory=machine.device == "cuda",
-        worker_init_fn=_ignore_sigterm,
+        worker_init_fn=start_worker,
+        timeout=60 * machine.stall_minutes if machine.workers else 0,
         generator=torch.Generator(),  # else each epoch takes a number from the generator that dropout draws from
         **kind,
     )
 
 
-def _ignore_sigterm(worker):
-    """Ignore the SIGTERM that a cluster sends to every process of a job: the trainer saves, then ends its workers."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+def read_batches(loader) -> Iterator:
+    """Yield what ``loader`` yields; an InputError of a worker is raised with its own words."""
+    batches = iter(loader)
+    while True:
+        try:
+            batch = next(batches, None)
+        except InputError as error:
+            raise InputError(re.sub(r"(?s).*\bInputError: ", "", str(error))) from None
+        if batch is None:
+            return
+        yield batch
+
+
+def check_shared_memory(needed, path="/dev/shm"):
+    """Raise InputError if ``path``, through which workers hand over batches, has fewer than ``needed`` bytes.
+
+    Docker and Kubernetes give a container 64 MB. When it is full, batches are lost without an error.
+    """
+    free = shutil.disk_usage(path).free if Path(path).is_dir() else needed
+    if free < needed:
+        raise InputError(
+            f"{path}: expected {needed / 1e6:.0f} MB for the batches of loader workers, got {free / 1e6:.0f} MB free; "
+            "enlarge it (docker run --shm-size=2g), or lower machine: workers"
+        )

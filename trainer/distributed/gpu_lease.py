@@ -60,7 +60,8 @@ def share_lease():
     So a GPU is not leased again while an orphan still computes on it. Without a lease this does nothing.
     """
     for path in filter(None, os.environ.get("VSSL_GPU_LEASE", "").split(os.pathsep)):
-        fcntl.lockf(open_lock(path), fcntl.LOCK_SH)
+        with _explain_no_lock(path):
+            fcntl.lockf(open_lock(path), fcntl.LOCK_SH)
 
 
 def visible():
@@ -100,8 +101,10 @@ def _acquire(paths, count):
     Only the process that holds the queue lock collects GPUs, keeping each that it finds free. So there is no deadlock,
     and a job that needs many GPUs is not overtaken forever by jobs that need one.
     """
-    queue_lock = open_lock(paths[0].with_name(f"{_scope()}queue"))
-    fcntl.lockf(queue_lock, fcntl.LOCK_EX)
+    queue = paths[0].with_name(f"{_scope()}queue")
+    with _explain_no_lock(queue):
+        queue_lock = open_lock(queue)
+        fcntl.lockf(queue_lock, fcntl.LOCK_EX)
     held = {}
     while True:
         for path in paths:
@@ -110,9 +113,10 @@ def _acquire(paths, count):
         if len(held) == count:
             break
         time.sleep(POLL_SECONDS)
-    for lock in held.values():
-        fcntl.lockf(lock, fcntl.LOCK_SH)  # the ranks of this job share them, see share_lease()
-        os.utime(lock)  # cleaners of /tmp go by age
+    for path, lock in held.items():
+        with _explain_no_lock(path):
+            fcntl.lockf(lock, fcntl.LOCK_SH)  # the ranks of this job share them, see share_lease()
+            os.utime(lock)  # cleaners of /tmp go by age
     os.close(queue_lock)
     return held
 
@@ -129,10 +133,23 @@ def _scope():
 
 def _try_lock(path):
     """Lock the file and return its descriptor, or None if another process holds the lock."""
-    lock = open_lock(path)
+    with _explain_no_lock(path):
+        lock = open_lock(path)
+        try:
+            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(lock)
+            return None
+        return lock
+
+
+@contextmanager
+def _explain_no_lock(path):
+    """Raise InputError if the file ``path`` cannot be opened or locked; another user may have made it."""
     try:
-        fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(lock)
-        return None
-    return lock
+        yield
+    except OSError as error:
+        raise InputError(
+            f"{path}: {error.strerror}; expected a lock file that every user of this machine can write to. Set "
+            "VSSL_GPU_LOCKS to a folder for such files, the same for all users"
+        ) from error

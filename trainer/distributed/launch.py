@@ -3,17 +3,16 @@
 The launcher holds the GPU lease, forwards signals, and ends all ranks as soon as one fails.
 """
 
-import ctypes
 import os
-import signal
 import sys
 import tempfile
 import uuid
+from pathlib import Path
 
 from trainer.distributed import gpu_lease
+from trainer.distributed.lifetime import ERROR_FILE, end_with_parent
 
 SAVE_SECONDS = 25  # SLURM leaves 30 s between SIGTERM and SIGKILL unless an administrator changed it
-PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
 def is_rank():
@@ -24,9 +23,9 @@ def is_rank():
 def run_ranks(world_size, arguments):
     """Run ``python <arguments>`` in ``world_size`` processes, set up as by torchrun; return when all have succeeded.
 
-    The port is a free one. If a rank fails, the others are ended at once and this process exits with status 1; the
-    rank's own error is in the log. SIGTERM and SIGINT are forwarded: the ranks have ``SAVE_SECONDS`` to save and
-    end, then this process exits with 128 + the signal's number.
+    The port is a free one. If a rank fails, all end, and this process prints the first rank's error as its last line
+    and exits with status 1. Signals are forwarded: the ranks have ``SAVE_SECONDS`` to save and end, then this process
+    exits with 128 + the signal's number.
     """
     from torch.distributed.elastic.multiprocessing.api import DefaultLogsSpecs, SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -35,6 +34,7 @@ def run_ranks(world_size, arguments):
     os.environ["VSSL_LAUNCHER"] = str(os.getpid())
     try:
         with tempfile.TemporaryDirectory() as scratch:
+            os.environ[ERROR_FILE] = f"{scratch}/error"
             config = LaunchConfig(
                 min_nodes=1,
                 max_nodes=1,
@@ -47,17 +47,22 @@ def run_ranks(world_size, arguments):
                 shutdown_timeout=SAVE_SECONDS,
                 logs_specs=DefaultLogsSpecs(log_dir=scratch),
             )
-            elastic_launch(config, sys.executable)(*arguments)
-    except ChildFailedError as error:
-        failed = ", ".join(
-            f"rank {rank} (exit status {failure.exitcode})"
-            for rank, failure in sorted(error.failures.items())
-            if failure.exitcode != -signal.SIGTERM  # those the launcher ended
-        )
-        print(f"error: {failed} of {world_size} ranks failed; the first error above is the cause", file=sys.stderr)
-        sys.exit(1)
+            try:
+                elastic_launch(config, sys.executable)(*arguments)
+            except ChildFailedError as error:
+                print(f"error: {_first_error(error, Path(scratch, 'error'))}", file=sys.stderr)
+                sys.exit(1)
     except SignalException as ended:
         sys.exit(128 + ended.sigval)
+
+
+def _first_error(error, file):
+    """Return the words that the first rank to fail has left, or else its exit status."""
+    if file.exists():
+        return file.read_text()
+    rank, failure = error.get_first_failure()
+    how = f"was killed by {failure.signal_name()}" if failure.exitcode < 0 else f"ended with status {failure.exitcode}"
+    return f"rank {rank} {how}; the log above may say why. Start the run again to resume it"
 
 
 def bind_to_launcher():
@@ -66,7 +71,4 @@ def bind_to_launcher():
     An orphan would compute on GPUs leased to another job, and write into a run that was resumed elsewhere.
     """
     gpu_lease.share_lease()
-    launcher = int(os.environ.get("VSSL_LAUNCHER", os.getppid()))
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != launcher:  # killed before the kernel knew
-        os.kill(os.getpid(), signal.SIGKILL)
+    end_with_parent(int(os.environ.get("VSSL_LAUNCHER", os.getppid())))

@@ -10,6 +10,7 @@ import torch.distributed as dist
 
 from trainer.config import Run
 from trainer.distributed.launch import bind_to_launcher, is_rank
+from trainer.distributed.lifetime import end_with_peers
 from trainer.utils.errors import InputError
 
 TIMEOUT = timedelta(hours=1)  # of one collective call: a rank may wait while another reads from a slow file system
@@ -59,12 +60,16 @@ def join(run: Run):
         device, backend = torch.device("cuda", int(os.environ["LOCAL_RANK"])), "nccl"
         torch.cuda.set_device(device)
     dist.init_process_group(backend, timeout=TIMEOUT)
-    try:
-        if dist.get_world_size() != machine.world_size:  # some clips would be served twice, or not at all
-            raise InputError(
-                f"{dist.get_world_size()} processes were started, expected {machine.world_size}; give --gpus a number "
-                "that divides training: micro_batches, and start as many"
-            )
-        yield ProcessGroup(dist.get_rank(), dist.get_world_size(), device)
-    finally:
-        dist.destroy_process_group()
+    group = ProcessGroup(dist.get_rank(), dist.get_world_size(), device)
+    if group.world_size != machine.world_size:  # some clips would be served twice, or not at all
+        raise InputError(
+            f"{group.world_size} processes were started, expected {machine.world_size}; give --gpus a number that "
+            "divides training: micro_batches, and start as many"
+        )
+    call_off = end_with_peers(group.gather(os.getpid()))
+    yield group
+    # Only after success: a rank that fails exits without waiting. No rank ends before all have stopped watching it.
+    dist.barrier()
+    call_off()
+    dist.barrier()
+    dist.destroy_process_group()

@@ -6,6 +6,7 @@ The formats are those of https://research.google.com/ava/download.html. Any file
 import csv
 import gzip
 import math
+import re
 import warnings
 import zlib
 from contextlib import nullcontext
@@ -16,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from trainer.utils.errors import InputError
+from trainer.utils.text import quoted, text_lines
 
 
 @dataclass(frozen=True)
@@ -57,12 +59,18 @@ class Detections(Boxes):
 
 _COLUMNS = {"video": str, "second": int, "x1": float, "y1": float, "x2": float, "y2": float, "action": int}
 _DTYPES = {str: "category", int: np.int32, float: np.float64}
+# Bounds of whole numbers: a second of a day, a class (-1: none).
+_LEAST, _MOST = {"second": 0, "action": -1}, 99_999
+_FIELD = re.compile(r"""\b(name|id|label_id)\s*:\s*(?:"([^"]*)"|'([^']*)'|([^\s"'}]+))""")  # of a label map
 
 
 def read_ground_truth(path) -> GroundTruth:
-    """Read video, second, x1, y1, x2, y2, action and perhaps person; no header. Raises InputError naming the line."""
+    """Read video, second, x1, y1, x2, y2, action and perhaps person; no header. Raises InputError naming the line.
+
+    A box without extent (x1 >= x2 or y1 >= y2) is an error, too.
+    """
     # 1 is what the official script takes for a missing person; it lets rows with and without one mix.
-    table = _read_csv(path, _COLUMNS, optional={"person": 1.0})
+    table = _read_csv(path, _COLUMNS, optional={"person": 1.0}, with_extent=True)
     if table.empty:
         raise InputError(f"{path}: holds no box; give AVA's ground truth, such as ava_val_v2.2.csv")
     return GroundTruth(**_arrays(table), person=table["person"].to_numpy())
@@ -83,19 +91,26 @@ def read_exclusions(path) -> set[tuple[str, int]]:
 def read_label_map(path) -> dict[int, str]:
     """Read class names by id, in the file's order, from a pbtxt with entries ``id`` or ``label_id``.
 
-    The former is ActivityNet's list of the 60 evaluated classes, the latter AVA's own of all 80.
+    The former is ActivityNet's list of the 60 evaluated classes, the latter AVA's own of all 80. Raises InputError
+    naming the line unless entries alternate names and numbers, each of them once.
     """
-    classes = {}
-    name = None
-    for number, line in enumerate(_text(path), 1):
-        key, _, value = (part.strip() for part in line.partition(":"))
-        if key == "name":
-            name = value.strip('"')
-        elif key in ("id", "label_id"):
-            if name is None or not value.isdigit() or int(value) in classes:
-                raise InputError(f"{path}, line {number}: {line.strip()!r} must be a new number after a name")
-            classes[int(value)] = name
-            name = None
+    classes, name = {}, None
+    for number, line in enumerate(text_lines(path), 1):
+        for key, *texts in [] if line.lstrip().startswith("#") else _FIELD.findall(line):
+            where, value = f"{path}, line {number}", "".join(texts)
+            if key == "name":
+                if name is not None:
+                    raise InputError(f"{where}: a name, but {quoted(name)} before it has no id; download it again")
+                if not value or value in classes.values():
+                    raise InputError(f"{where}: name {quoted(value)} must be new and not empty")
+                name = value
+            else:
+                if name is None or not re.fullmatch("[0-9]{1,5}", value) or int(value) in classes:
+                    raise InputError(f"{where}: {quoted(line.strip())} must be a new number after a name")
+                classes[int(value)] = name
+                name = None
+    if name is not None:
+        raise InputError(f"{path}: ends after the name {quoted(name)}, which has no id; download it again")
     if not classes:
         raise InputError(f'{path}: holds no class; give a label map with lines such as name: "stand" and id: 12')
     return classes
@@ -182,8 +197,8 @@ def _arrays(table):
     }
 
 
-def _read_csv(path, columns, optional=None):
-    """Read a CSV without header by pandas; what pandas refuses is read again slowly, to name the line.
+def _read_csv(path, columns, optional=None, with_extent=False):
+    """Read a CSV without header by pandas; what pandas or a check refuses is read again slowly, to name the line.
 
     ``columns``: type by name; ``optional``: default by name of float columns that rows may lack at their end.
     """
@@ -201,44 +216,57 @@ def _read_csv(path, columns, optional=None):
                 keep_default_na=False,  # a video may be called NA
                 na_values={name: [""] for name in optional},
             ).fillna(optional)
-        if np.isfinite(table.select_dtypes("float")).all(axis=None):
+        if _is_fine(table, with_extent):
             return table
-        problem = "holds a number that is not finite"
-    except (ValueError, pd.errors.ParserWarning) as error:
+        problem = "holds a number that is not finite or too large, or a box without extent"
+    except (ValueError, OverflowError, OSError, EOFError, zlib.error, pd.errors.ParserWarning) as error:
         problem = str(error).strip()
-    except (OSError, EOFError, zlib.error) as error:
-        raise _unreadable(path, error) from error
-    raise InputError(_first_bad_line(path, columns, len(columns) - len(optional)) or f"{path}: {problem}")
+    bad = _first_bad_line(path, columns, len(columns) - len(optional), with_extent)
+    raise InputError(bad or f"{path}: {problem}")
 
 
-def _first_bad_line(path, columns, fewest):
+def _is_fine(table, with_extent):
+    """Return whether all numbers are finite and in range and, if ``with_extent``, all boxes have a size."""
+    fine = np.isfinite(table.select_dtypes("float")).all(axis=None)
+    for name in table.columns.intersection(list(_LEAST)):
+        fine &= table[name].between(_LEAST[name], _MOST).all()
+    if with_extent:
+        fine &= ((table["x1"] < table["x2"]) & (table["y1"] < table["y2"])).all()
+    return fine
+
+
+def _first_bad_line(path, columns, fewest, with_extent):
     """Return what is wrong with the first row that does not hold these columns (type by name), or None."""
-    for number, row in enumerate(csv.reader(_text(path)), 1):
-        if row and not fewest <= len(row) <= len(columns):
-            wanted = f"{fewest} or {len(columns)}" if fewest < len(columns) else len(columns)
-            return f"{path}, line {number}: {len(row)} columns, not {wanted} ({', '.join(columns)})"
-        for (name, kind), text in zip(columns.items(), row, strict=False):
-            try:
-                fine = kind is str or math.isfinite(kind(text))
-            except ValueError:
-                fine = False
-            if not fine:
-                return f"{path}, line {number}: {name} is {text!r}, not {'an integer' if kind is int else 'a number'}"
+    rows = csv.reader(text_lines(path))
+    try:
+        for row in rows:
+            if any(text.strip() for text in row) and (problem := _problem(row, columns, fewest, with_extent)):
+                return f"{path}, line {rows.line_num}: {problem}"
+    except csv.Error as error:
+        return f"{path}, line {rows.line_num}: {error}"
     return None
 
 
-def _text(path):
-    """Yield the lines of a text file, gzipped or not."""
-    try:
-        with (gzip.open if Path(path).suffix == ".gz" else open)(path, "rt", encoding="utf-8") as lines:
-            yield from lines
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not a text file") from error
-    except (OSError, EOFError, zlib.error) as error:
-        raise _unreadable(path, error) from error
+def _problem(row, columns, fewest, with_extent):
+    if row[0].lstrip().startswith("<"):
+        return "this is an HTML page, not a table; delete it and download it again"
+    if not fewest <= len(row) <= len(columns):
+        wanted = f"{fewest} or {len(columns)}" if fewest < len(columns) else len(columns)
+        return f"{len(row)} columns, not {wanted} ({', '.join(columns)})"
+    for (name, kind), text in zip(columns.items(), row, strict=False):
+        try:
+            fine = kind is str or (math.isfinite(kind(text)) and (kind is float or _LEAST[name] <= int(text) <= _MOST))
+        except (ValueError, OverflowError):
+            fine = False
+        if not fine:
+            wanted = f"an integer from {_LEAST[name]} to {_MOST}" if kind is int else "a number"
+            return f"{name} is {quoted(text)}, not {wanted}"
+    if with_extent and not has_extent(map(float, row[2:6])):
+        return f"a box without extent, {', '.join(row[2:6])}; expected x1 < x2 and y1 < y2"
+    return None
 
 
-def _unreadable(path, error):
-    if isinstance(error, FileNotFoundError):
-        return InputError(f"{path}: no such file")
-    return InputError(f"{path}: cannot be read ({error}); download or make it again")
+def has_extent(corners) -> bool:
+    """Return whether a box (x1, y1, x2, y2) has width and height."""
+    x1, y1, x2, y2 = corners
+    return x1 < x2 and y1 < y2

@@ -1,11 +1,10 @@
 """Score Charades by mAP: average precision per class over whole videos, as scikit-learn's average_precision_score."""
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 
 from trainer.utils.errors import InputError
+from trainer.utils.text import quoted, text_lines
 
 
 def score_test(data, predictions) -> tuple[pd.DataFrame, dict[str, float]]:
@@ -28,19 +27,18 @@ def read_class_names(path, num: int) -> list[str]:
 
     Raises InputError naming the line.
     """
-    try:
-        header, *lines = Path(path).read_text("utf-8-sig").splitlines() or [""]
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file; give the table of {num} class names") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read ({error}); give the table of {num} class names") from error
+    header, *lines = [line.rstrip("\n") for line in text_lines(path)] or [""]
     if header != "action\tname":
-        raise InputError(f"{path}, line 1: expected the columns action and name, a tab between them, got {header!r}")
+        raise InputError(
+            f"{path}, line 1: expected the columns action and name, a tab between them, got {quoted(header)}"
+        )
     names = []
     for number, line in enumerate(lines):
         action, _, name = line.partition("\t")
-        if action != str(number) or not name.strip() or "\t" in name:
-            raise InputError(f"{path}, line {number + 2}: expected action {number}, a tab and its name, got {line!r}")
+        if action != str(number) or not name.strip() or "\t" in name or name in names:
+            raise InputError(
+                f"{path}, line {number + 2}: expected action {number}, a tab and its own name, got {quoted(line)}"
+            )
         names.append(name)
     if len(names) != num:
         raise InputError(f"{path}: expected the names of {num} classes, got {len(names)}")

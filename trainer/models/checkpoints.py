@@ -3,6 +3,7 @@
 ``python -m trainer.models.inspect FILE`` tells what is in a file.
 """
 
+from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +14,18 @@ from torch import Tensor, nn
 from trainer.models.layouts import LAYOUTS, Layout, as_published
 from trainer.models.matching import LayoutMatch, group_keys, match_layout
 from trainer.models.refusal import refusal
-from trainer.models.safe_load import printable, read_checkpoint
+from trainer.models.safe_load import read_checkpoint
 from trainer.utils.errors import InputError
+from trainer.utils.text import listed, printable, shown
+
+# Far above what any backbone's file has: they bound the time that a damaged or hostile file takes.
+LIMITS = {
+    "named tensors": 20_000,
+    "dictionaries": 10_000,
+    "levels of dictionaries": 20,
+    "characters in a name": 1_000,
+}
+PUBLISHED_ENTRIES = {layout.entry for layout in LAYOUTS.values()}
 
 
 @dataclass(frozen=True)
@@ -29,7 +40,7 @@ class Report:
     unused: dict[str, int]  # group of keys: how many
 
     def __str__(self):
-        unused = ", ".join(f"{group} ({count})" for group, count in self.unused.items()) or "none"
+        unused = listed((f"{shown(group)} ({count})" for group, count in self.unused.items()), 20) or "none"
         absent = f"; {self.absent_counters} batch counters not in the file, set to 0" if self.absent_counters else ""
         return printable(
             f"{self.path}: all {self.loaded} tensors loaded by layout {self.layout} "
@@ -58,22 +69,42 @@ def load_backbone(backbone: nn.Module, path, layout: str = "auto") -> Report:
 
 
 def named_tensors(path, checkpoint) -> dict[str, dict[str, Tensor]]:
-    """Return the groups of named tensors in a checkpoint by entry ("" for its own, "a.b" for b in a)."""
-    entries = dict(_walk("", checkpoint))
-    if not entries:
+    """Return the groups of named tensors in a checkpoint by entry ("" for its own, "a.b" for b in a).
+
+    A dictionary in several places is read once: at the first one, and at those that published files have. Raises
+    InputError if there is no group, or if the checkpoint is beyond ``LIMITS``.
+    """
+    entries, groups = {}, {}  # groups: those of the dictionaries read, by their id
+    waiting = deque([("", 0, checkpoint)] if isinstance(checkpoint, Mapping) else [])
+    found = Counter()
+    while waiting:
+        entry, level, content = waiting.popleft()
+        if id(content) in groups:
+            if entry in PUBLISHED_ENTRIES:
+                entries[entry] = groups[id(content)]
+            continue
+        named = {key: value for key, value in content.items() if isinstance(key, str)}  # an optimizer's are numbered
+        tensors = {key: value for key, value in named.items() if isinstance(value, Tensor)}
+        inner = {key: value for key, value in named.items() if isinstance(value, Mapping)}
+        found.update({"named tensors": len(tensors), "dictionaries": len(inner)})
+        found["levels of dictionaries"] = level
+        found["characters in a name"] = max(map(len, (*tensors, *inner)), default=0)
+        _check_limits(path, found)
+        groups[id(content)] = tensors
+        entries[entry] = tensors
+        waiting += [(f"{entry}.{key}" if entry else key, level + 1, value) for key, value in inner.items()]
+    if not any(entries.values()):
         raise InputError(f"{path}: holds no named tensors, but a {type(checkpoint).__name__}; expected a state_dict")
-    return entries
+    return {entry: tensors for entry, tensors in entries.items() if tensors}
 
 
-def _walk(entry, content):
-    if not isinstance(content, Mapping):
-        return
-    tensors = {key: value for key, value in content.items() if isinstance(key, str) and isinstance(value, Tensor)}
-    if tensors:
-        yield entry, tensors
-    for key, value in content.items():
-        if isinstance(key, str):  # an optimizer's state is keyed by number
-            yield from _walk(f"{entry}.{key}" if entry else key, value)
+def _check_limits(path, found):
+    for what, most in LIMITS.items():
+        if found[what] > most:
+            raise InputError(
+                f"{path}: holds {found[what]:,} {what}; expected at most {most:,}. Save the backbone alone: "
+                "torch.save(backbone.state_dict(), 'weights.pth')"
+            )
 
 
 def find_backbone(path, entries, layout: str, expected: dict[str, Tensor]) -> LayoutMatch:

@@ -18,8 +18,11 @@ from trainer.models.checkpoints import find_backbone, named_tensors
 from trainer.models.layouts import LAYOUTS, as_published
 from trainer.models.matching import closest_backbone, group_keys, match_layout, named_shapes
 from trainer.models.methods_table import LOCAL_TABLE, PUBLISHED_TABLE, add_method
-from trainer.models.safe_load import Placeholder, printable, read_checkpoint
+from trainer.models.safe_load import Placeholder, read_checkpoint
 from trainer.utils.errors import exit_on_input_error
+from trainer.utils.text import printable, shortened, shown
+
+MOST_LINES = 50  # printed of the entries and of the groups
 
 
 def main(argv=None):
@@ -27,13 +30,13 @@ def main(argv=None):
     args = _arguments(argv)
     with exit_on_input_error():
         checkpoint = read_checkpoint(args.file)
-        print(f"{args.file}: {args.file.stat().st_size / 1e6:.1f} MB")
-        print(*map(printable, _content_lines(checkpoint)), sep="\n")
+        print(printable(f"{args.file}: {args.file.stat().st_size / 1e6:.1f} MB"))
+        _print_lines(_content_lines(checkpoint))
         entries = named_tensors(args.file, checkpoint)
         backbone = args.backbone or closest_backbone(entries, args.layout)[0]
         expected = named_shapes(backbone)
         for match in match_layout(entries, args.layout, expected):
-            print(*map(printable, _group_lines(entries[match.place.entry], match)), sep="\n")
+            _print_lines(_group_lines(entries[match.place.entry], match))
         match = find_backbone(args.file, entries, args.layout, expected)
         counters = " (batch counters are not in the file)" if match.absent_counters else ""
         print(f"fits {backbone} whole: {len(match.keys)} tensors{counters}; {match.place}{as_published(match.place)}")
@@ -47,7 +50,7 @@ def _arguments(argv):
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("file", type=Path, help="checkpoint: .pth, .pt, .pth.tar, ... of torch.save")
+    parser.add_argument("file", type=Path, help="checkpoint: .pth, .pt, .pth.tar, ... of torch.save, or .safetensors")
     parser.add_argument("--backbone", choices=BACKBONES, help="default: the one that fits best")
     parser.add_argument("--layout", choices=["auto", *LAYOUTS], default="auto", help="default: auto")
     added = parser.add_argument_group("a row of your own table of methods")
@@ -58,6 +61,13 @@ def _arguments(argv):
     return parser.parse_args(argv)
 
 
+def _print_lines(lines):
+    lines = list(lines)
+    print(*lines[:MOST_LINES], sep="\n")
+    if lines[MOST_LINES:]:
+        print(f"  and {len(lines) - MOST_LINES} more")
+
+
 def _content_lines(checkpoint):
     """Return a line for each entry of what was saved; tensors that are entries themselves share one."""
     if not isinstance(checkpoint, Mapping):
@@ -65,15 +75,21 @@ def _content_lines(checkpoint):
     tensors = sum(isinstance(value, Tensor) for value in checkpoint.values())
     lines = [f"  tensors: {tensors}"] if tensors else []
     for key, value in checkpoint.items():
-        if isinstance(value, (int, float, str)):
-            lines.append(f"  {key}: {value}")
-        elif isinstance(value, Placeholder):
-            lines.append(f"  {key}: {type(value).__name__} (not read)")
-        elif not isinstance(value, Tensor):
-            lines.append(
-                f"  {key}: {type(value).__name__}" + (f" of {len(value)}" if hasattr(value, "__len__") else "")
-            )
+        if not isinstance(value, Tensor):
+            lines.append(f"  {_shown(key)}: {_shown(value)}")
     return lines
+
+
+def _shown(value):
+    """Return a key or value in short; of what is no text or number only the type and length."""
+    if isinstance(value, str):
+        return shown(value)
+    if isinstance(value, float) or (isinstance(value, int) and value.bit_length() <= 64):
+        return str(value)
+    name = type(value).__name__
+    if isinstance(value, Placeholder):
+        return f"{name} (not read)"
+    return f"{name} of {len(value)}" if hasattr(value, "__len__") else name
 
 
 def _group_lines(tensors, match):
@@ -83,8 +99,8 @@ def _group_lines(tensors, match):
     for group, keys in (groups | group_keys(tensors, set(used))).items():
         role = "backbone" if keys is used else "not used"
         numbers = sum(tensors[key].numel() for key in keys) / 1e6
-        first = f"{keys[0]} {list(tensors[keys[0]].shape)}"
-        yield f"  {role} {group}: {len(keys)} of {numbers:.2f} M numbers, first {first}"
+        first = f"{shown(keys[0])} {shortened(str(list(tensors[keys[0]].shape)))}"
+        yield f"  {role} {shown(group)}: {len(keys)} of {numbers:.2f} M numbers, first {first}"
 
 
 def _add(args, backbone):

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from trainer.utils.text import quoted
+
 # How authors name the tensors of torchvision's video ResNets: the first pattern that matches a name renames it.
 SCHEMES = {
     "torchvision": (),
@@ -35,7 +37,7 @@ class Layout:
     scheme: str  # of the rest of their names
 
     def __str__(self):
-        parts = [f"entry {self.entry!r}"] * bool(self.entry) + [f"prefix {self.prefix!r}"] * bool(self.prefix)
+        parts = [f"{kind} {quoted(text)}" for kind, text in (("entry", self.entry), ("prefix", self.prefix)) if text]
         return ", ".join([*parts, f"{self.scheme} names"])
 
 

@@ -3,15 +3,20 @@
 import re
 from collections import Counter
 from dataclasses import dataclass
+from itertools import islice
 
 import torch
 from torch import Tensor
 
 from trainer.models.backbones import BACKBONES, build_backbone
 from trainer.models.layouts import LAYOUTS, SCHEMES, Layout
+from trainer.utils.text import shortened, shown
 
 # A momentum encoder is a running mean of the trained one and has its names; the trained one is what methods publish.
 MOMENTUM_COPIES = {"encoder_k.": "encoder_q.", "key_encoder.": "backbone."}
+
+MOST_PLACES = 20  # compared with a backbone in one entry, those with most of its names: bounds the time of any file
+FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)  # smaller ones need scales, which are not read
 
 
 @dataclass(frozen=True)
@@ -67,7 +72,8 @@ def match_layout(entries, layout: str, expected: dict[str, Tensor]) -> list[Layo
         places = [Layout(p.entry, prefix + p.prefix, p.scheme) for p in [LAYOUTS[layout]] for prefix in ("", "module.")]
         matches = [_match_at(p, entries[p.entry], expected) for p in places if p.entry in entries]
         return sorted(matches, key=_closeness)[-1:]
-    matches = [match for entry, tensors in entries.items() for match in _matches_in(entry, tensors, expected)]
+    distinct = {id(tensors): (entry, tensors) for entry, tensors in entries.items()}  # one may be in two entries
+    matches = [match for entry, tensors in distinct.values() for match in _matches_in(entry, tensors, expected)]
     close = [match for match in matches if len(match.keys) >= len(expected) / 2]
     return close or sorted(matches, key=_closeness)[-1:]
 
@@ -78,17 +84,24 @@ def _closeness(match):
 
 def _matches_in(entry, tensors, expected):
     """Yield a match for each prefix that makes a name of the backbone, by the scheme that makes most of them."""
+    most_parts = _most_parts(expected)
     named = Counter()
     for scheme in SCHEMES:
         for key in tensors:
-            starts = [0, *(dot.end() for dot in re.finditer(r"\.", key))]
-            named.update((key[:i], scheme) for i in starts if _rename(key[i:], scheme) in expected)
+            parts = key.split(".")
+            names = (".".join(parts[i:]) for i in range(max(0, len(parts) - most_parts), len(parts)))
+            named.update((key[: len(key) - len(name)], scheme) for name in names if _rename(name, scheme) in expected)
     schemes = {}
     for (prefix, scheme), _count in named.most_common():
         schemes.setdefault(prefix, scheme)
-    for prefix, scheme in schemes.items():
+    for prefix, scheme in islice(schemes.items(), MOST_PLACES):
         if not _is_momentum_copy(prefix, tensors):
             yield _match_at(Layout(entry, prefix, scheme), tensors, expected)
+
+
+def _most_parts(names):
+    """Return the most parts that a name has; no scheme gives a name fewer parts than it has in a file."""
+    return max(name.count(".") for name in names) + 1
 
 
 def _is_momentum_copy(prefix, keys):
@@ -106,16 +119,19 @@ def _rename(name, scheme):
 
 def _match_at(place, tensors, expected):
     named, wrong = {}, []  # wrong: (name, what is wrong with a key of that name)
+    most_parts = _most_parts(expected)
     for key in tensors:
         if key.startswith(place.prefix):
-            name = _rename(key.removeprefix(place.prefix), place.scheme)
+            name = key.removeprefix(place.prefix)
+            if name.count(".") < most_parts:
+                name = _rename(name, place.scheme)
             if name in named:
-                wrong.append((name, f"{key} is {name} as {named[name]} is"))
+                wrong.append((name, f"{shown(key)} is {shown(name)} as {shown(named[name])} is"))
             named[name] = key
     keys = {name: named[name] for name in expected if name in named}
-    wrong += [
-        (name, f"{key} {words}") for name, key in keys.items() if (words := _mismatch(tensors[key], expected[name]))
-    ]
+    for name, key in keys.items():
+        if problem := _mismatch(tensors[key], expected[name]):
+            wrong.append((name, f"{shown(key)} {problem}"))
     counters = {name for name in expected if name.endswith(".num_batches_tracked")}
     absent_counters = set() if counters & named.keys() else counters
     return LayoutMatch(
@@ -132,12 +148,12 @@ def _match_at(place, tensors, expected):
 def _mismatch(tensor, expected):
     """Return what is wrong with a tensor, or None."""
     if tensor.shape != expected.shape:
-        return f"is {list(tensor.shape)}, expected {list(expected.shape)}"
+        return f"is {shortened(str(list(tensor.shape)))}, expected {list(expected.shape)}"
     if tensor.is_meta or tensor.is_quantized or tensor.layout != torch.strided:
         return "is not a plain tensor"
     if not expected.is_floating_point():  # a counter, in whatever type
         return None
-    if not tensor.is_floating_point():
+    if tensor.dtype not in FLOATS:
         return f"holds {tensor.dtype}, expected {expected.dtype}"
     return None if tensor.isfinite().all() else "holds NaN or infinity"
 
@@ -151,7 +167,7 @@ def group_keys(keys, used) -> dict[str, list[str]]:
     groups = {}
     for key in keys:
         if key not in used:
-            beginnings = [key[: dot.start()] for dot in re.finditer(r"\.", key)]
+            beginnings = (key[: dot.start()] for dot in re.finditer(r"\.", key))
             groups.setdefault(next((b for b in beginnings if b not in shared), key), []).append(key)
     starred = Counter(_starred(group) for group in groups)
     merged = {}

@@ -7,6 +7,7 @@ import yaml
 
 from trainer.utils.errors import InputError
 from trainer.utils.files import atomic_write
+from trainer.utils.text import text_lines
 
 CONFIG = Path(__file__).parents[2] / "config"
 LOCAL_TABLE = CONFIG / "local_methods.tsv"
@@ -62,7 +63,7 @@ def _read_table(path):
     """Return the text of a table, ended by a line break, and its columns; those of a new one if there is no file."""
     if not Path(path).is_file():
         return "\t".join(DEFAULTS) + "\n", list(DEFAULTS)
-    text = _text(path)
+    text = "".join(text_lines(path))
     number, header = next(_lines(text), (1, []))
     if sorted(header) != sorted(DEFAULTS):
         raise InputError(
@@ -75,16 +76,9 @@ def _ids(path):
     """Return the ids in a table; none if there is no file."""
     if not Path(path).is_file():
         return set()
-    (_, header), *rows = _lines(_text(path))
+    (_, header), *rows = _lines("".join(text_lines(path)))
     column = header.index("method")
     return {row[column] for _, row in rows if len(row) > column}
-
-
-def _text(path):
-    try:
-        return Path(path).read_text("utf-8-sig")  # without the mark that some editors put before it
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not UTF-8 ({error}); save it in that encoding") from error
 
 
 def _lines(text):

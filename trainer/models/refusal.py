@@ -1,10 +1,12 @@
 """Explain why a file does not hold a whole backbone: what is wrong, the first examples, and what may help."""
 
 import re
+from pathlib import Path
 
 from trainer.models.backbones import BACKBONES
 from trainer.models.layouts import LAYOUTS, as_published
 from trainer.models.matching import closest_backbone, group_keys, match_layout, named_shapes
+from trainer.utils.text import listed, quoted, shown
 
 # Files of authors' own sites whose network is not torchvision's: a name, the tensor's first size (None: any), words.
 OTHER_NETWORKS = (
@@ -39,18 +41,20 @@ def refusal(path, entries, layout, match, expected) -> str:
     if match is None and layout == "auto":
         sentences[0] += f": none of its tensors has a name of the {len(expected)} expected."
     elif match is None:
-        present = ", ".join(repr(entry) for entry in entries if entry) or "tensors only"
+        present = listed(quoted(entry) for entry in entries if entry) or "tensors only"
         sentences[0] += f": expected tensors under {LAYOUTS[layout].entry or 'no entry'!r}; the file has {present}."
     else:
         sentences[0] += f" ({match.place}): {len(match.fitting)} of {len(expected)} tensors fit."
         sentences += _listed("Missing", [f"{name} {list(expected[name].shape)}" for name in match.missing])
         sentences += _listed("Mismatched", match.mismatched)
-        sentences += _listed("Unexpected", match.unexpected if len(match.missing) < len(expected) else [])
+        sentences += _listed("Unexpected", map(shown, match.unexpected if len(match.missing) < len(expected) else []))
     if match is None or not match.keys:
         groups = (
-            f"{name} ({len(keys)})" for tensors in entries.values() for name, keys in group_keys(tensors, ()).items()
+            f"{shown(name)} ({len(keys)})"
+            for tensors in entries.values()
+            for name, keys in group_keys(tensors, ()).items()
         )
-        sentences += _listed("Names in the file begin with", list(groups))
+        sentences += _listed("Names in the file begin with", groups)
     return " ".join([*sentences, *_advice(path, entries, layout, backbone, close)])
 
 
@@ -58,15 +62,15 @@ def _shapes(tensors):
     return {name: tensor.shape for name, tensor in tensors.items()}
 
 
-def _listed(title, items, count=3):
-    if not items:
-        return []
-    more = f" and {len(items) - count} more" if len(items) > count else ""
-    return [f"{title}: {', '.join(items[:count])}{more}."]
+def _listed(title, items):
+    words = listed(items)
+    return [f"{title}: {words}."] if words else []
 
 
 def _advice(path, entries, layout, backbone, close):
     """Return what a file that is not a whole ``backbone`` may be instead."""
+    if re.search(r"-\d{5}-of-\d{5}\.", Path(path).name):
+        return ["By its name it is one of several files of a checkpoint; merge their tensors into one file."]
     for pattern, size, words in OTHER_NETWORKS:
         for tensors in entries.values():
             if any(re.search(pattern, key) and size in (None, *t.shape[:1]) for key, t in tensors.items()):

@@ -41,6 +41,11 @@ class AvaClips(Dataset):
     def __len__(self):
         return len(self.key_frames)
 
+    @property
+    def item_bytes(self) -> int:
+        """About the size of an item in memory: films are at most twice as wide as high."""
+        return self.clip.num_frames * self.clip.crop * 2 * self.clip.crop * 3
+
     def __getitem__(self, row) -> Sample:
         return self._sample(row, self.crop_of)
 

@@ -56,6 +56,11 @@ class CharadesClips(Dataset):
     def __len__(self):
         return len(self.videos)
 
+    @property
+    def item_bytes(self) -> int:
+        """The size of an item in memory: pixels are float32."""
+        return self.clip.num_frames * self.clip.crop**2 * 3 * 4
+
     def __getitem__(self, item) -> Sample:
         epoch, row = item
         rng = np.random.default_rng([self.seed, epoch, row])
@@ -128,6 +133,11 @@ class CharadesTestVideos(Dataset):
 
     def __len__(self):
         return len(self.videos)
+
+    @property
+    def item_bytes(self) -> int:
+        """About the size of an item in memory: videos are at most twice as wide as high, pixels are float32."""
+        return self.clip.test_clips * self.clip.num_frames * self.clip.crop * 2 * self.clip.crop * 3 * 4
 
     def __getitem__(self, row) -> VideoViews:
         video, available = str(self.videos.names[row]), int(self.videos.frames[row])

@@ -3,6 +3,7 @@
 A lock belongs to one process: neither forked data loaders nor programs that the process starts keep it.
 """
 
+import errno
 import logging
 import os
 import threading
@@ -25,7 +26,8 @@ def open_lock(path) -> int:
                 try:
                     return os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_CREAT | os.O_EXCL, 0o666)
                 except FileExistsError:
-                    continue
+                    if Path(path).is_symlink():
+                        raise FileNotFoundError(errno.ENOENT, "a link to a missing file", str(path)) from None
     finally:
         os.umask(mask)
 

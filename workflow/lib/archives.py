@@ -1,12 +1,9 @@
 """Unpack selected files of an archive, in whatever folder it keeps them."""
 
-import gzip
 import logging
-import lzma
 import shutil
 import tarfile
 import zipfile
-import zlib
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
@@ -14,8 +11,6 @@ from trainer.utils.errors import InputError
 from trainer.utils.files import atomic_write
 
 log = logging.getLogger(__name__)
-
-DAMAGE_ERRORS = (tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, lzma.LZMAError, zlib.error, EOFError)
 
 
 def unpack(archive, outputs):
@@ -26,10 +21,10 @@ def unpack(archive, outputs):
     the outputs is written, whatever members are called. Raises InputError if a file is missing, ambiguous or damaged.
     """
     archive = Path(archive)
-    with _opened(archive) as (names, open_member):
-        chosen = {output: choose_member(archive, names, output) for output in map(Path, outputs)}
+    with _opened(archive) as (members, open_member):
+        chosen = {output: choose_member(archive, list(members), output) for output in map(Path, outputs)}
         for output, name in chosen.items():
-            with atomic_write(output) as partial, open_member(name) as source, partial.open("wb") as target:
+            with atomic_write(output) as partial, open_member(members[name]) as source, partial.open("wb") as target:
                 shutil.copyfileobj(source, target, 1 << 20)
             log.info("%s: %s, %d bytes", output, name, output.stat().st_size)
 
@@ -43,7 +38,8 @@ def choose_member(archive, names, output) -> str:
     def fit(name):
         return _common_tail(PurePosixPath(name).parts, output.parts), -len(PurePosixPath(name).parts)
 
-    best = [name for name in candidates if fit(name) == max(map(fit, candidates))]
+    highest = max(map(fit, candidates))
+    best = [name for name in candidates if fit(name) == highest]
     if len(best) > 1:
         raise InputError(
             f"{archive}: contains several {output.name}: {_shortened(best)}; expected the folder of {output} to "
@@ -63,21 +59,47 @@ def _common_tail(a, b) -> int:
 
 
 def _shortened(names, most=12):
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+    shown = [name if name.isprintable() else repr(name) for name in names[:most]]
+    return ", ".join(shown) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 @contextmanager
 def _opened(archive):
-    """Yield the names of the regular members and a function that opens one; raise InputError on damage."""
+    """Yield {name: member} of the regular members and a function that opens one; raise InputError on damage.
+
+    Of several members with one name, the last one counts.
+    """
     try:
         if zipfile.is_zipfile(archive):
             with zipfile.ZipFile(archive) as file:
-                yield [info.filename for info in file.infolist() if not info.is_dir()], file.open
+                yield {info.filename: info for info in file.infolist() if not info.is_dir()}, file.open
         else:
             with tarfile.open(archive) as file:
-                # A tar may hold a file twice; the last one counts.
-                yield list(dict.fromkeys(member.name for member in file if member.isreg())), file.extractfile
-    except DAMAGE_ERRORS as error:
+                yield {member.name: member for member in _regular_members(file)}, file.extractfile
+    except InputError:
+        raise
+    except RuntimeError as error:  # zipfile's, if it needs a password or does not know the compression
         raise InputError(
-            f"{archive}: not a tar or zip, or damaged ({error}); delete it to download it again"
+            f"{archive}: cannot be unpacked ({error}); expected no password and a usual compression. Pack it again"
         ) from error
+    except Exception as error:  # damage makes tarfile and zipfile raise nearly every type, MemoryError included
+        if isinstance(error, OSError) and error.filename:  # of another file, or there is no archive
+            raise
+        raise InputError(
+            f"{archive}: not a tar or zip, or damaged ({str(error) or type(error).__name__}); delete it to "
+            "download it again"
+        ) from error
+
+
+def _regular_members(tar):
+    """Yield the members that are files; raise ReadError on a negative size, or if the end mark is missing."""
+    last = -1
+    for member in tar:
+        if member.offset <= last or member.size < 0:  # tarfile would read the same members for ever
+            raise tarfile.ReadError(f"negative size before byte {member.offset_data:,}")
+        last = member.offset
+        if member.isreg():
+            yield member
+    tar.fileobj.seek(tar.offset)
+    if tar.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):  # tarfile takes a damaged header for the end
+        raise tarfile.ReadError(f"no member at byte {tar.offset:,}")

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from functools import cache, cached_property
 from pathlib import Path
+from urllib.parse import quote
 
 import pandas as pd
 
@@ -167,8 +168,12 @@ class Experiment:
         return int(size) if size else None
 
     def film_urls(self, film: str) -> list[str]:
-        """Return the addresses of a film."""
-        return [url.format(film=film, video=Path(film).stem) for url in self.source_rows("source", "ava_films").url]
+        """Return the addresses of a film; in a web address, the odd letters of its name are escaped."""
+        addresses = []
+        for url in self.source_rows("source", "ava_films").url:
+            name = quote(film) if "://" in url else film
+            addresses.append(url.replace("{film}", name).replace("{video}", name.rpartition(".")[0]))
+        return addresses
 
     # --- Checkpoints -------------------------------------------------------------------------------------------------
 
@@ -186,7 +191,8 @@ class Experiment:
             return str(own)
         if not (row.source and self.existing.checkpoints):
             return None
-        found = sorted(Path(self.existing.checkpoints).rglob(row.checkpoint))  # copies differ in folder names
+        # Copies of the archive differ in folder names.
+        found = sorted(path for path in Path(self.existing.checkpoints).rglob("*") if path.name == row.checkpoint)
         if len(found) > 1 or (row.source == "checkpoints" and not found):
             raise InputError(
                 f"config: existing: checkpoints: expected one file named {row.checkpoint} in "
@@ -261,6 +267,7 @@ class Experiment:
 
         To be called once on the machine that plans: a cluster's nodes need not see every file.
         """
+        validation.check_checkout(Path.cwd())
         validation.check_existing(self.config, self.methods)
         for dataset in self.config.datasets:
             for method in self.methods.index:

@@ -6,6 +6,7 @@ neither round nor drift.
 
 import math
 import os
+import re
 import subprocess
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +21,10 @@ from trainer.utils.errors import InputError
 
 # Metadata tag of a cut: second 0 of its film on the timestamps, which the cut keeps.
 FILM_START = "film_start"
+
+# Options of libav and ffmpeg for opening a film: they follow scripts that name other files (ffconcat, HLS, DASH), which
+# are not films.
+INPUT_OPTIONS = {"format_whitelist": "matroska,mov,nut,avi,flv,mpeg,mpegts", "protocol_whitelist": "file"}
 
 # A film may start this many seconds after the window, or end before it; its first or last frame is then repeated. The
 # last key second lies three seconds before the end, and a clip reaches one second further, so no clip is affected.
@@ -116,20 +121,27 @@ def check_film(path, window=None):
 def _opened(path):
     """Yield the container and its first video stream, cover pictures skipped; turn libav's errors into InputError."""
     try:
-        with av.open(file_url(path)) as container:
+        with av.open(file_url(path), container_options=INPUT_OPTIONS, metadata_errors="replace") as container:
             stream = next((s for s in container.streams.video if not s.disposition & Disposition.attached_pic), None)
             if stream is None:
                 raise InputError(f"{path}: has no video stream; exclude the film (config: ava: exclude_videos)")
+            if stream.codec_context is None:
+                raise InputError(
+                    f"{path}: its video has an unknown codec; exclude the film (config: ava: exclude_videos)"
+                )
             yield container, stream
     except av.FFmpegError as error:
         raise InputError(
-            f"{path}: cannot be read as a film ({error.strerror}); delete it to download it again"
+            f"{path}: cannot be read as a film ({error.strerror}); expected Matroska, WebM, MP4 or NUT. Delete it to "
+            "download it again"
         ) from error
 
 
 def _film(path, container, stream) -> Film:
     start = container.start_time or 0  # microseconds; of the earliest stream, as for ffmpeg -ss
     tag = container.metadata.get(FILM_START)
+    if tag is not None and not re.fullmatch("-?[0-9]{1,18}(/[1-9][0-9]{0,17})?", tag):
+        raise InputError(f"{path}: tag {FILM_START} is {tag!r}; expected seconds. Delete it to cut the film again")
     return Film(
         path=Path(path),
         codec=stream.codec_context.name,

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
+from trainer.data.frame_archive import INDEX
 from trainer.utils.errors import InputError
 from trainer.utils.files import write_csv
+from trainer.utils.text import text_lines
 
 COLUMNS = ["video", "frames", "archive", "index", "first"]
 
@@ -24,7 +26,7 @@ def frames_in_one_archive(archive, index, videos):
     """Return rows of COLUMNS for the videos of one archive, counted in the CSV ``videos``."""
     places = read_index(archive, index)
     rows = [(video, frames, archive, index, first) for video, frames, first in read_videos(videos)]
-    if rows and max(first + frames for _, frames, *_, first in rows) > len(places):
+    if max(first + frames for _, frames, *_, first in rows) > len(places):
         raise InputError(f"{videos}: names more frames than {index} has; delete both to index {archive} again")
     return rows
 
@@ -56,11 +58,17 @@ def write_frames_list(path, rows):
 
 
 def read_index(archive, index):
-    """Return the index of an archive; raise InputError if it is empty, or the archive ends before the last frame."""
-    places = np.load(index, mmap_mode="r")
+    """Return the index of an archive; raise InputError if it is damaged or empty, or has frames after the archive."""
+    try:
+        places = np.load(index, mmap_mode="r")
+    except Exception as error:  # a damaged file can raise anything
+        raise InputError(f"{index}: damaged ({error}); delete it and {archive} to re-create them") from error
+    if not isinstance(places, np.ndarray) or places.dtype != INDEX or places.ndim != 1:
+        raise InputError(f"{index}: not an index of frames; delete it and {archive} to re-create them")
     if len(places) == 0:
         raise InputError(f"{index}: no frame in it; delete it and {archive} to re-create them")
-    end = int((places["offset"] + places["size"]).max())
+    last = places[np.argmax(places["offset"])]
+    end = max(int(last["offset"]) + int(last["size"]), int((places["offset"] + places["size"]).max()))  # may overflow
     if (size := Path(archive).stat().st_size) < end:
         raise InputError(
             f"{archive}: ends at byte {size:,}, but {index} has a frame up to {end:,}; delete both to re-create them"
@@ -77,6 +85,12 @@ def write_videos(path, rows):
 
 
 def read_videos(path):
-    """Return the rows of VIDEO_COLUMNS."""
-    with Path(path).open(newline="") as rows:
-        return [(row["video"], int(row["frames"]), int(row["first"])) for row in csv.DictReader(rows)]
+    """Return the rows of VIDEO_COLUMNS; raise InputError if there is none, or one is not as written here."""
+    rows = csv.DictReader(text_lines(path))
+    try:
+        videos = [(row["video"], int(row["frames"]), int(row["first"])) for row in rows]
+        if not videos or min(min(frames - 1, first) for _, frames, first in videos) < 0:
+            raise ValueError("no videos, or negative numbers")
+    except (KeyError, TypeError, ValueError, csv.Error) as error:
+        raise InputError(f"{path}: damaged at line {rows.line_num} ({error}); delete it to re-create it") from error
+    return videos

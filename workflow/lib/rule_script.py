@@ -14,25 +14,54 @@ from trainer.utils.errors import InputError
 def rule_script(snakemake):
     """Redirect stdout and stderr, those of child processes included, to the rule's log.
 
-    If the block fails, the last line of the log is "error: ...", after a traceback unless it is an ``InputError``.
-    SIGTERM, by which a cluster ends a job, raises ``SystemExit``, so that the block can clean up.
+    If the block fails, the last line of the log is "error: ...", after a traceback unless it is an ``InputError``. What
+    the log cannot take, as its disk is full, goes to the stderr that Snakemake shows. SIGTERM, by which a cluster ends
+    a job, raises ``SystemExit``, so that the block can clean up.
     """
-    with open(snakemake.log[0], "w") as log:  # noqa: PTH123
-        os.dup2(log.fileno(), sys.stdout.fileno())
-        os.dup2(log.fileno(), sys.stderr.fileno())
+    path, stderr = snakemake.log[0], os.dup(sys.stderr.fileno())
+    try:
+        with open(path, "w") as log:  # noqa: PTH123
+            _redirect(log.fileno())
+    except OSError as error:
+        sys.exit(f"error: {path}: cannot be written ({error.strerror}); make it writable and re-run")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    signal.signal(signal.SIGTERM, _exit)
+    stopped = "stopped by SIGTERM: time limit, cancellation or preemption"
+    signal.signal(signal.SIGTERM, lambda number, _: _end(stopped, 128 + number, stderr))
     try:
         yield
+        _flush(stderr)
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr, flush=True)
-        sys.exit(1)
+        _flush(stderr)
+        _end(f"error: {error}", 1, stderr)
     except Exception as error:
-        traceback.print_exc()
-        print(f"error: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
-        sys.exit(1)
+        _flush(stderr)
+        _end(f"{traceback.format_exc()}error: {type(error).__name__}: {error}", 1, stderr)
 
 
-def _exit(number, _):
-    print("stopped by SIGTERM: time limit, cancellation or preemption", file=sys.stderr, flush=True)
-    sys.exit(128 + number)
+def _redirect(file):
+    for stream in (sys.stdout, sys.stderr):
+        os.dup2(file, stream.fileno())
+
+
+def _flush(stderr):
+    """Write the buffered lines to the log, or else to the file descriptor ``stderr``."""
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except OSError:
+        _redirect(stderr)
+        sys.stdout.flush()
+        sys.stderr.flush()
+
+
+def _end(message, status, stderr):
+    """Write ``message`` to the log, or else to the file descriptor ``stderr``, and raise SystemExit."""
+    content = f"{message}\n".encode(errors="backslashreplace")
+    try:
+        complete = os.write(sys.stderr.fileno(), content) == len(content)
+    except OSError:
+        complete = False
+    if not complete:
+        _redirect(stderr)  # also what is still buffered
+        os.write(stderr, content)
+    sys.exit(status)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from trainer.config import Machine, Recipe
 from trainer.datasets import DATASETS
@@ -21,6 +21,45 @@ ROOT = Path(__file__).parents[2]
 Name = Annotated[str, Field(pattern="^[a-z0-9_]+$")]
 DatasetName = Literal[*DATASETS]
 
+# Characters, in a class of a pattern, that names of films and downloads do not have: Snakemake fills in {...} and
+# <...>, and hands the others to a cluster's jobs in a way that changes them or lets the shell run them.
+ODD = r"\\'\",{}<>\x00-\x1f\x7f"
+ODD_WORDS = "\\ ' \" , { } < > and control characters"
+
+
+def check_path(path: str) -> str:
+    """Return a path of a rule's input or output; raise ValueError if Snakemake would take a part for a wildcard."""
+    if re.search(r"\{.+\}|<[a-z][a-z0-9_]*>|[\x00-\x1f\x7f]", path):
+        raise ValueError(
+            f"expected a path without control characters, {{...}} and <...>, which Snakemake fills in, got {path!r}"
+        )
+    return path
+
+
+def _check_url(url):
+    if "://" not in url:
+        check_path(url.replace("{film}", "").replace("{video}", ""))
+    return url
+
+
+def _check_file(path):
+    if re.search(f"[{ODD}]", path.replace("{film}", "")) or ".." in Path(path).parts or path.startswith("/"):
+        raise ValueError(f"expected a path below data/downloads, without .. {ODD_WORDS}, got {path!r}")
+    return path
+
+
+def _check_label(label):
+    if re.search(r"^[=+@-]|[\x00-\x1f\x7f]", label):
+        raise ValueError(
+            "expected text without control characters that does not begin with = + - @, which spreadsheets take for a "
+            f"formula, got {label!r}"
+        )
+    return label
+
+
+PlannedPath = Annotated[PathText, AfterValidator(check_path)]  # becomes part of the paths of a rule
+Label = Annotated[Text, AfterValidator(_check_label)]  # a cell of tables, also of those that spreadsheets open
+
 
 # --- config.yaml -----------------------------------------------------------------------------------------------------
 
@@ -29,21 +68,21 @@ DatasetName = Literal[*DATASETS]
 class Existing:
     """What the user has already. Files are used in place, and the steps before them do not run."""
 
-    ava_films: PathText | None
+    ava_films: PlannedPath | None
     """folder of films, named as in `ava.films`"""
-    ava_cuts: PathText | None
+    ava_cuts: PlannedPath | None
     """folder of cuts, named as in `ava.films`, made by `ffmpeg -ss 900 -t 901 -i FILM CUT`"""
-    ava_frames: PathText | None
+    ava_frames: PlannedPath | None
     """folder of SlowFast's loose frames: `<video>/<video>_000001.jpg`"""
-    ava_annotations: PathText | None
+    ava_annotations: PlannedPath | None
     """folder with the contents of `ava_annotations.tar`, its subfolder `person_box_67091280_iou90` included"""
-    charades_tar: PathText | None
+    charades_tar: PlannedPath | None
     """`Charades_v1_rgb.tar` itself"""
-    charades_frames: PathText | None
+    charades_frames: PlannedPath | None
     """folder of SlowFast's loose frames: `<video>/<video>-000001.jpg`"""
-    charades_lists: PathText | None
+    charades_lists: PlannedPath | None
     """folder with `train.csv` and `val.csv`"""
-    checkpoints: PathText | None
+    checkpoints: PlannedPath | None
     """folder that holds the files whose source is `checkpoints`, at any depth; others are downloaded if not in it"""
 
 
@@ -91,7 +130,7 @@ class Ava(DatasetConfig):
 class Charades(DatasetConfig):
     """Charades' classes."""
 
-    label_map: PathText
+    label_map: PlannedPath
     """table with the columns action and name: the names of the classes"""
 
 
@@ -111,11 +150,11 @@ class Config:
     """your own settings; read after `config.yaml` and `recipes.yaml` if the file exists"""
     sources_table: PathText
     """the table of addresses"""
-    published_table: PathText | None
+    published_table: PlannedPath | None
     """the table of published numbers; null: tables have no published columns"""
-    data: PathText
+    data: PlannedPath
     """folder of downloads, cuts, frames and indices"""
-    results: PathText
+    results: PlannedPath
     """folder of lists, runs, tables, figures and logs; one for each experiment"""
     shared_cache: PathText | None
     """folder of a group: the first workflow to need a file of `data` creates it there, others wait and link to it"""
@@ -182,7 +221,7 @@ class MethodRow:
 
     method: Name
     """id in paths and config: small letters, digits and _"""
-    label: Text
+    label: Label
     """name in tables and figures"""
     pretraining: Literal["none", "self-supervised", "supervised"]
     """how the checkpoint was trained: the kinds that tables and figures compare"""
@@ -212,9 +251,9 @@ class SourceRow:
 
     source: Name
     """what the file is"""
-    url: Text
+    url: Annotated[Text, AfterValidator(_check_url)]
     """web address, or a path on this machine; `{film}` and `{video}` are filled in for films"""
-    file: Text
+    file: Annotated[Text, AfterValidator(_check_file)]
     """path below `data/downloads`"""
     bytes: Annotated[str, Field(pattern="^[0-9]*$")]
     """size, checked where known"""
@@ -234,7 +273,7 @@ class PublishedRow:
     """where it was measured"""
     mAP: Annotated[float, Field(ge=0, le=100)]
     """percent"""
-    source: Text
+    source: Label
     """the paper. Tables show the first row of a method and dataset, so the order of rows is the order of preference"""
 
 

@@ -40,7 +40,10 @@ def build_in_shared_cache(build, inputs, outputs, config, size=None):
                 _make_folders(files)
                 build(*files)
     for file, output in zip(files, outputs, strict=True):
-        found = file.stat().st_size
+        try:
+            found = file.stat().st_size
+        except OSError as error:  # a link to a user's own file that is gone
+            raise InputError(f"{file}: cannot be read ({error.strerror}); delete it to create it again") from error
         if size not in (None, found):
             raise InputError(
                 f"{file}: has {found:,} bytes, expected {size:,}: a workflow with other sources created it; delete it "

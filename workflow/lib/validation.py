@@ -10,12 +10,13 @@ import pandas as pd
 from trainer.config import Run, load, result_config
 from trainer.models.backbones import BACKBONES
 from trainer.models.layouts import LAYOUTS
+from trainer.run_files import DamagedFile
 from trainer.utils.errors import InputError
 from trainer.utils.settings import read
 from workflow.lib.differences import compare
-from workflow.lib.settings import RENAMED_KEYS, Config, MethodRow, PublishedRow, SourceRow
+from workflow.lib.settings import ODD, ODD_WORDS, RENAMED_KEYS, Config, MethodRow, PublishedRow, SourceRow, check_path
 
-FILM = re.compile(r"[^/\s]+\.(mkv|mp4|webm)")
+FILM = re.compile(rf"[^/\s{ODD}]+\.(mkv|mp4|webm)")
 
 
 # --- Config ----------------------------------------------------------------------------------------------------------
@@ -24,6 +25,12 @@ FILM = re.compile(r"[^/\s]+\.(mkv|mp4|webm)")
 def read_config(config: dict) -> Config:
     """Return the config, checked; raise InputError naming the key that is wrong."""
     return read(Config, config, "config", RENAMED_KEYS)
+
+
+def check_checkout(folder: Path):
+    """Raise InputError if the path of this checkout has braces, which Snakemake fills in, in paths of scripts."""
+    if re.search("[{}]", str(folder)):
+        raise InputError(f"{folder}: expected a path without braces, which Snakemake fills in; move this checkout")
 
 
 def read_run(run: dict) -> Run:
@@ -66,7 +73,7 @@ def check_trained(runs: dict[str, dict]):
         if not any(Path(folder, name).is_file() for name in ("model.pth", "resume.pth")):
             continue
         path = Path(folder, "config.yaml")
-        on_gpus = path.is_file() and "device: cuda" in path.read_text()
+        on_gpus = path.is_file() and b"device: cuda" in path.read_bytes()
         if on_gpus and (change := _change_of(path, run)):
             raise InputError(
                 f"{folder}: its training {change}; give the --configfile of that training, or name another `results` "
@@ -75,9 +82,14 @@ def check_trained(runs: dict[str, dict]):
 
 
 def _change_of(path, run):
-    """Say how the run of a config.yaml differs from what config wants, or return None."""
+    """Say how the run of a config.yaml differs from what config wants, or return None.
+
+    Of a damaged one it is not known; its resume checkpoint knows it, and training refuses to replace it.
+    """
     try:
         changes = compare(result_config(read_run(run)), result_config(load(path)))
+    except DamagedFile:
+        return None
     except InputError as error:
         return f"is of another version ({error})"
     return "has {} {}, config says {}".format(*changes[0]) if changes else None
@@ -93,8 +105,10 @@ def read_films(films: str | tuple[str, ...], exclude_videos: tuple[str, ...]) ->
     """
     by_video = {}
     for where, film in _film_names(films):
-        if not FILM.fullmatch(film):
+        if not film.endswith((".mkv", ".mp4", ".webm")):
             raise InputError(f"{where}: expected the name of a film that ends in .mkv, .mp4 or .webm, got {film!r}")
+        if not FILM.fullmatch(film):
+            raise InputError(f"{where}: expected the name of a film without spaces, / {ODD_WORDS}, got {film!r}")
         if (video := Path(film).stem) in by_video:
             raise InputError(f"{where}: {film}: listed already, as {by_video[video]}")
         by_video[video] = film
@@ -170,7 +184,10 @@ def read_table(path, kind) -> pd.DataFrame:
         raise InputError(f"{path}: no such file; the config names it as a table")
     columns = [field.name for field in fields(kind)]
     lines = csv.reader(_text(path).splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE)
-    numbered = [(lines.line_num, line) for line in lines if line and not line[0].startswith("#")]
+    try:
+        numbered = [(lines.line_num, line) for line in lines if line and not line[0].startswith("#")]
+    except csv.Error as error:
+        raise InputError(f"{path}, line {lines.line_num}: {error}") from error
     header = numbered[0][1] if numbered else []
     if sorted(header) != sorted(columns):
         raise InputError(f"{path}: expected a first line with the columns {', '.join(columns)}, tab-separated")
@@ -190,22 +207,33 @@ def _check_method(row, sources, config):
         raise InputError(f"{where}: layout, source: expected empty cells without a checkpoint")
     if row.checkpoint and row.layout not in ("auto", *LAYOUTS):
         raise InputError(f"{where}: layout: expected auto or one of {', '.join(LAYOUTS)}, got {row.layout!r}")
-    if row.checkpoint.startswith("~") and not row.checkpoint.startswith("~/"):
-        raise InputError(f"{where}: checkpoint: expected a file name or a path (~/ is your home), got {row.checkpoint}")
     if row.source and row.source not in sources:
         raise InputError(
             f"{where}: source: expected one of {', '.join(sources)}, or nothing for your own file, got {row.source!r}"
         )
-    if row.source and "/" in row.checkpoint:
-        raise InputError(
-            f"{where}: checkpoint: expected a file name of source {row.source}, got a path; for your own "
-            "file leave source empty"
-        )
+    _check_checkpoint(f"{where}: checkpoint", row)
     if row.backbone not in BACKBONES:
         raise InputError(f"{where}: backbone: expected one of {', '.join(BACKBONES)}, got {row.backbone!r}")
     if row.recipe not in config.recipes:
         raise InputError(f"{where}: recipe: expected one of {', '.join(config.recipes)}, got {row.recipe!r}")
     _check_recipe_fits(where, row, config)
+
+
+def _check_checkpoint(where, row):
+    """Raise InputError if a row's checkpoint is not a file name of its source, or the path of the user's own file."""
+    if row.checkpoint.startswith("~") and not row.checkpoint.startswith("~/"):
+        raise InputError(f"{where}: expected a file name or a path (~/ is your home), got {row.checkpoint}")
+    if row.source and "/" in row.checkpoint:
+        raise InputError(
+            f"{where}: expected a file name of source {row.source}, got a path; for your own file leave source empty"
+        )
+    if row.source and re.search(f"[{ODD}]", row.checkpoint):
+        raise InputError(f"{where}: expected a file name without {ODD_WORDS}, got {row.checkpoint!r}")
+    if own := own_file(row):
+        try:
+            check_path(str(own))
+        except ValueError as error:
+            raise InputError(f"{where}: {error}") from error
 
 
 def _check_recipe_fits(where, row, config):
@@ -232,3 +260,5 @@ def _text(path):
         return Path(path).read_text("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not UTF-8 ({error}); save it in that encoding") from error
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error

@@ -23,7 +23,7 @@ rule predict:
         mem_mb=get_memory,
         runtime=240,
     shell:
-        "exec python -m trainer.evaluate predict --config {input.config:q} --gpus {resources.gpu} > {log:q} 2>&1"
+        "exec python -m trainer.evaluate predict --config={input.config:q} --gpus {resources.gpu} > {log:q} 2>&1"
 
 
 rule score:
@@ -48,4 +48,4 @@ rule score:
     params:
         fingerprint=get_fingerprint,
     shell:
-        "python -m trainer.evaluate score --config {input.config:q} > {log:q} 2>&1"
+        "python -m trainer.evaluate score --config={input.config:q} > {log:q} 2>&1"

@@ -31,8 +31,8 @@ rule check_checkpoint:
     params:
         row=get_method_row,
     shell:
-        "python -m trainer.models.inspect {input:q} --backbone {params.row[backbone]:q} --layout {params.row[layout]:q}"
-        " > {output:q} 2> {log:q}"
+        "python -m trainer.models.inspect --backbone {params.row[backbone]:q} --layout {params.row[layout]:q}"
+        " -- {input:q} > {output:q} 2> {log:q}"
 
 
 rule finetune:
@@ -61,4 +61,4 @@ rule finetune:
         mem_mb=get_memory,
         runtime=get_runtime,
     shell:
-        "exec python -m trainer.train --config {input.config:q} --gpus {resources.gpu} > {log:q} 2>&1"
+        "exec python -m trainer.train --config={input.config:q} --gpus {resources.gpu} > {log:q} 2>&1"

@@ -15,6 +15,7 @@ from trainer.utils.errors import InputError
 from trainer.utils.files import atomic_write
 from workflow.lib.film import (
     FILM_START,
+    INPUT_OPTIONS,
     check_window,
     ffmpeg_binary,
     ffmpeg_process,
@@ -52,7 +53,7 @@ def cut_film(film, cut, start, stop, ffmpeg=None):
 
 def _copy_packets(source, cut, start, stop, binary):
     """Copy the stream until one second past ``stop``, as packets are in decoding order, not in presentation order."""
-    stream = ffmpeg_python.input(file_url(source.path), ss=float(start)).output(
+    stream = ffmpeg_python.input(file_url(source.path), ss=float(start), **INPUT_OPTIONS).output(
         file_url(cut),
         map="0:V:0",  # V: a video stream that is not a cover picture
         codec="copy",

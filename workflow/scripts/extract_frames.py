@@ -21,6 +21,7 @@ from trainer.data.frame_archive import write_index
 from trainer.utils.errors import InputError
 from trainer.utils.files import atomic_write
 from workflow.lib.film import (
+    INPUT_OPTIONS,
     check_window,
     ffmpeg_binary,
     ffmpeg_process,
@@ -136,7 +137,7 @@ def _scaling(film, short_side):
 @contextmanager
 def _jpegs(film, filters, jpeg_quality, threads, binary):
     """Yield an iterator over (timestamp, JPEG) of ffmpeg's pipe; timestamps are in the film's time base."""
-    stream = ffmpeg_python.input(file_url(film.path), threads=threads).output(
+    stream = ffmpeg_python.input(file_url(film.path), threads=threads, **INPUT_OPTIONS).output(
         "pipe:",
         map="0:V:0",
         vf=",".join(filters),

@@ -16,7 +16,7 @@ from workflow.lib.shared_cache import build_in_shared_cache
 
 log = logging.getLogger(__name__)
 
-FRAME = re.compile(r"(?:.*/)?([^/]+)/\1-(\d+)\.jpg")
+FRAME = re.compile(r"(?:.*/)?([^/]+)/\1-([0-9]{1,9})\.jpg", re.DOTALL)
 
 
 def index_charades(tar, index, videos):
@@ -29,6 +29,8 @@ def index_charades(tar, index, videos):
     names, members = _read_members(tar)
     if not names:
         raise InputError(f"{tar}: contains no frames named <video>/<video>-000001.jpg")
+    if odd := [name for name in names if not name.isprintable()]:
+        raise InputError(f"{tar}: expected a name of a video in printable UTF-8, got {odd[0]!r}. Pack it under another")
     alphabetical = sorted(range(len(names)), key=names.__getitem__)
     rank = np.empty(len(names), np.uint32)
     rank[alphabetical] = np.arange(len(names))
@@ -60,6 +62,8 @@ def _read_members(tar):
         if frame is None:
             others += 1
             continue
+        if length > np.iinfo(INDEX["size"]).max:
+            raise InputError(f"{tar}: {name} has {length:,} bytes; expected a JPEG. Delete it to download it again")
         video.append(numbers.setdefault(frame[1], len(numbers)))
         number.append(int(frame[2]))
         offset.append(where)

@@ -20,10 +20,12 @@ def index_folder(folder, videos, *, separator):
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; expected the folder of the frames (config: existing)")
-    names = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir())
+    names = sorted(entry.name for entry in os.scandir(folder) if Path(entry).is_dir())  # False for a link to itself
     rows = [(name, frames, 0) for name in names if (frames := count_frames(folder, name, separator))]
     if not rows:
         raise InputError(f"{folder}: contains no frames named <video>/<video>{separator}000001.jpg")
+    if odd := [name for name, *_ in rows if not name.isprintable()]:
+        raise InputError(f"{folder}: expected a name of a video in printable UTF-8, got {odd[0]!r}. Rename its folder")
     write_videos(videos, rows)
     log.info("%s: %d frames of %d videos", folder, sum(frames for _, frames, _ in rows), len(rows))
 

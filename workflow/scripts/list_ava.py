@@ -5,9 +5,10 @@ from collections import Counter
 
 from trainer.data import ava_lists
 from trainer.datasets import DATASETS
-from trainer.metrics.ava_csv import read_exclusions, read_label_map
+from trainer.metrics.ava_csv import read_exclusions, read_ground_truth, read_label_map
 from trainer.utils.errors import InputError
 from trainer.utils.files import write_csv
+from trainer.utils.text import listed, shown
 from workflow.lib.frames_list import frames_in_archives, frames_in_folder, write_frames_list
 from workflow.lib.rule_script import rule_script
 
@@ -32,11 +33,11 @@ def list_ava(films, annotations, output, *, start, stop, fps, min_person_score):
     for split, files in ("train", train_files), ("val", val_files):
         boxes, skipped = ava_lists.collect_boxes(files, frames, ava_lists.key_seconds(start, stop))
         splits[split] = {film: seconds for film, seconds in boxes.items() if seconds}
-        check_split(split, files, splits[split], frames, start, fps)
+        check_lengths(splits[split], frames, start, fps)
         log_split(split, splits[split], skipped)
     check_films(frames, splits)
     check_ground_truth(annotations["ground_truth"], splits["val"], ava_lists.key_seconds(start, stop))
-    check_score_files(annotations["excluded"], annotations["label_map"])
+    check_score_files(**{name: annotations[name] for name in ("ground_truth", "excluded", "label_map")})
 
     for split, boxes in splits.items():
         write_csv(output[split], ava_lists.COLUMNS, ava_lists.list_rows(boxes, start, fps))
@@ -44,13 +45,8 @@ def list_ava(films, annotations, output, *, start, stop, fps, min_person_score):
     write_frames_list(output["frames"], [row for row in films if row[0] in listed])
 
 
-def check_split(split, files, boxes, frames, start, fps):
-    """Raise InputError if a split has no boxes, or a key second lies after the last frame of its film."""
-    if not boxes:
-        raise InputError(
-            f"{files[-1][0]}: no box of any of the {len(frames)} films selected, so there is nothing to "
-            f"{'train' if split == 'train' else 'test'} on; select films of both splits (config: ava: films)"
-        )
+def check_lengths(boxes, frames, start, fps):
+    """Raise InputError if a key second lies after the last frame of its film."""
     for film, seconds in boxes.items():
         last = max(seconds)
         if (last - start) * fps >= frames[film]:
@@ -79,8 +75,9 @@ def check_ground_truth(path, boxes, seconds):
     log.info("of these %d have no person box; %d more have one", len(true - found), len(found - true))
 
 
-def check_score_files(excluded, label_map):
-    """Raise InputError unless the score's other files can be read and name only actions that the network predicts."""
+def check_score_files(ground_truth, excluded, label_map):
+    """Raise InputError unless the score's files can be read and name only actions that the network predicts."""
+    read_ground_truth(ground_truth)
     evaluated = read_label_map(label_map)
     if wrong := [number for number in evaluated if not 1 <= number <= ava_lists.NUM_ACTIONS]:
         raise InputError(
@@ -98,10 +95,14 @@ def log_split(split, boxes, skipped):
         "%s: %d films, %d key seconds, %d boxes, %d labels of %d actions",
         *(split, len(boxes), len(per_second), sum(map(len, per_second)), labels.total(), len(labels)),
     )
-    for kind, reason in ("video", "films that are not selected"), ("second", "seconds outside the window"):
+    for kind, reason in (
+        ("video", "films that are not selected"),
+        ("second", "seconds outside the window"),
+        ("box", "files of detections, boxes without extent (x1 >= x2 or y1 >= y2)"),
+    ):
         of_kind = {name: rows for (of, name), rows in skipped.items() if of == kind}
         if of_kind:
-            named = ", ".join(map(str, sorted(of_kind)[:10])) + (", ..." if len(of_kind) > 10 else "")
+            named = listed((shown(str(name)) for name in sorted(of_kind)), 10)
             log.info("%s: skipped %d rows of %d %s: %s", split, sum(of_kind.values()), len(of_kind), reason, named)
 
 

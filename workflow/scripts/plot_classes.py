@@ -48,4 +48,4 @@ def plot_classes(results: Results) -> Figure:
 
 if __name__ == "__main__":
     with rule_script(snakemake):
-        plot_style.save(plot_classes(*read_all(snakemake.params.results)), snakemake.output)
+        plot_style.save(plot_classes(*read_all(snakemake)), snakemake.output)

@@ -7,4 +7,4 @@ from workflow.lib.rule_script import rule_script
 
 if __name__ == "__main__":
     with rule_script(snakemake):
-        plot_style.save(plot_dataset_scatter(read_all(snakemake.params.results)), snakemake.output)
+        plot_style.save(plot_dataset_scatter(read_all(snakemake)), snakemake.output)

@@ -58,4 +58,4 @@ def plot_gains(results: Results) -> Figure:
 
 if __name__ == "__main__":
     with rule_script(snakemake):
-        plot_style.save(plot_gains(*read_all(snakemake.params.results)), snakemake.output)
+        plot_style.save(plot_gains(*read_all(snakemake)), snakemake.output)

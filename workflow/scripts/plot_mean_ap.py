@@ -54,4 +54,4 @@ def write_numbers(axes, right, heading, values, missing):
 
 if __name__ == "__main__":
     with rule_script(snakemake):
-        plot_style.save(plot_mean_ap(*read_all(snakemake.params.results)), snakemake.output)
+        plot_style.save(plot_mean_ap(*read_all(snakemake)), snakemake.output)

@@ -66,4 +66,4 @@ def plot_ranking(results: Results) -> Figure:
 
 if __name__ == "__main__":
     with rule_script(snakemake):
-        plot_style.save(plot_ranking(*read_all(snakemake.params.results)), snakemake.output)
+        plot_style.save(plot_ranking(*read_all(snakemake)), snakemake.output)

@@ -58,4 +58,4 @@ def draw_curves(axes, curves, method, column, scale, color):
 
 if __name__ == "__main__":
     with rule_script(snakemake):
-        plot_style.save(plot_training(*read_all(snakemake.params.results)), snakemake.output)
+        plot_style.save(plot_training(*read_all(snakemake)), snakemake.output)

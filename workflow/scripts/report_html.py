@@ -1,6 +1,5 @@
 """Write one page that needs no network: tables, figures, examples, cost, differences from the published recipe."""
 
-import json
 import re
 from datetime import datetime
 from pathlib import Path
@@ -9,12 +8,13 @@ import jinja2
 import yaml
 
 from trainer.datasets import DATASETS
+from trainer.run_files import DamagedFile, read_json
 from trainer.utils.environment import environment
 from trainer.utils.files import atomic_write
 from workflow.lib.differences import differences
 from workflow.lib.report.examples import best_run_examples
 from workflow.lib.report.figures import find_figure
-from workflow.lib.report.results import Results, read_all
+from workflow.lib.report.results import Results, read_all, read_environment
 from workflow.lib.report.step_costs import step_costs
 from workflow.lib.report.tables import side_by_side_text_table, text_table
 from workflow.lib.rule_script import rule_script
@@ -24,12 +24,14 @@ BOX_COLORS = ["#56B4E9", "#E69F00", "#F0E442", "#009E73", "#CC79A7"]
 DATE = "%Y-%m-%d %H:%M"
 
 
-def report(template, datasets: list[Results], figures, benchmarks, frames, config, published, method_rows) -> str:
+def report(
+    template, datasets: list[Results], figures, benchmarks, frames, config, published, method_rows, partial=False
+) -> str:
     """Return the page as HTML.
 
     ``template``: path; ``figures``: SVG files; ``benchmarks``: folder of benchmark files; ``frames``: folder with the
     records of extracted films; ``config``: of the workflow; ``published``: settings in the same shape; ``method_rows``:
-    the selected rows of the methods table, {method: row}.
+    the selected rows of the methods table, {method: row}; ``partial``: whether jobs may be running.
     """
     pages = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(template).parent),
@@ -46,7 +48,7 @@ def report(template, datasets: list[Results], figures, benchmarks, frames, confi
         wanted=int(sum(results.methods.wanted.sum() for results in datasets)),
         tables=[*([side_by_side_text_table(datasets)] if len(datasets) > 1 else []), *map(text_table, datasets)],
         figures=[figure_on_page(Path(path), [results.dataset for results in datasets]) for path in figures],
-        costs=step_costs(benchmarks, gpus_of_runs(datasets)).to_dict("records"),
+        costs=step_costs(benchmarks, gpus_of_runs(datasets), partial).to_dict("records"),
         differences=differences(config, published, method_rows),
         examples=[best_run_examples(results) for results in datasets if len(results.runs)],
         config=yaml.safe_dump(config, sort_keys=False, allow_unicode=True),
@@ -64,14 +66,14 @@ def facts(datasets: list[Results], frames) -> dict[str, str]:
         for results in datasets
     }
     if runs:
-        environments = [environment_of(run) for run in runs]
+        environments = [read_environment(run.folder) for run in runs]
         times = [datetime.fromisoformat(made["time"]) for made in environments]
         found["Training started"] = " to ".join(time.strftime(DATE) for time in (min(times), max(times)))
         devices = {device for made in environments for device in made.get("gpus") or [made["processor"]]}
         found["Trained on"] = ", ".join(sorted(devices))
         found["Code of the runs"] = "; ".join(sorted({made["code"] for made in environments}))
         found["PyTorch of the runs"] = ", ".join(sorted({made["packages"]["torch"] for made in environments}))
-    if ffmpeg := {yaml.safe_load(path.read_text())["ffmpeg"] for path in Path(frames).glob("*.json")}:
+    if ffmpeg := set(map(ffmpeg_of, Path(frames).glob("*.json"))):
         found["ffmpeg"] = ", ".join(sorted(ffmpeg))
     here = environment()
     return found | {
@@ -92,15 +94,18 @@ def duration(hours) -> str:
 def gpus_of_runs(datasets: list[Results]) -> dict[str, int]:
     """Return the number of GPUs of each finished run; 0 if it ran on the CPU."""
     return {
-        f"{results.dataset}/{run.method}/seed{run.seed}": len(environment_of(run).get("gpus", []))
+        f"{results.dataset}/{run.method}/seed{run.seed}": len(read_environment(run.folder).get("gpus", []))
         for results in datasets
         for run in results.runs.itertuples()
     }
 
 
-def environment_of(run) -> dict:
-    """Return the environment in which a run was trained."""
-    return json.loads(Path(run.folder, "environment.json").read_text())
+def ffmpeg_of(record: Path) -> str:
+    """Return the version of the ffmpeg that extracted a film's frames; ``record``: written beside its archive."""
+    try:
+        return read_json(record, ffmpeg=str)["ffmpeg"]
+    except DamagedFile as error:
+        return f"unknown ({error})"
 
 
 def figure_on_page(path: Path, datasets: list[str]) -> dict[str, str]:
@@ -126,13 +131,14 @@ if __name__ == "__main__":
     with rule_script(snakemake):
         page = report(
             snakemake.input.template,
-            read_all(snakemake.params.results),
+            read_all(snakemake),
             snakemake.input.figures,
             snakemake.params.benchmarks,
             snakemake.params.frames,
             snakemake.config,
             yaml.safe_load(Path(snakemake.input.recipe).read_text()),
             snakemake.params.method_rows,
+            bool(snakemake.wildcards.partial),
         )
         with atomic_write(snakemake.output.html) as partial:
             partial.write_text(page, encoding="utf-8")

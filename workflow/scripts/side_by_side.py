@@ -6,5 +6,5 @@ from workflow.lib.rule_script import rule_script
 
 if __name__ == "__main__":
     with rule_script(snakemake):
-        datasets = read_all(snakemake.params.results)
+        datasets = read_all(snakemake)
         write_table(side_by_side(datasets), side_by_side_text_table(datasets), snakemake.output)

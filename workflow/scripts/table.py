@@ -6,5 +6,5 @@ from workflow.lib.rule_script import rule_script
 
 if __name__ == "__main__":
     with rule_script(snakemake):
-        [results] = read_all(snakemake.params.results)
+        [results] = read_all(snakemake)
         write_table(table(results), text_table(results), snakemake.output)

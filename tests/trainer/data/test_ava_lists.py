@@ -75,7 +75,14 @@ def test_rows_of_other_videos_and_seconds_are_counted(files):
         ("v1,0902,0.1,0.2,0.3,0.4,12", "line 2: 7 columns instead of 8"),
         ("v1,0902,0.1,0.2,0.3,0.4,12,0.99,5", "line 2: 9 columns instead of 8"),
         ("v1,0902,0.1,0.2,x,0.4,12,0.99", "line 2: could not convert"),
-        ("v1,0902,0.1,0.2,nan,0.4,12,0.99", "line 2: a coordinate of 0.1, 0.2, nan, 0.4 is no number"),
+        ("v1,0902,0.1,0.2,nan,0.4,12,0.99", "line 2: a coordinate of 0.1, 0.2, nan, 0.4 is no fraction of the frame"),
+        ("v1,0902,64,48,320,240,12,0.99", "line 2: a coordinate of 64, 48, 320, 240 is no fraction of the frame"),
+        ("v1,1000000000,0.1,0.2,0.3,0.4,12,0.99", r"line 2: second 1000000000 is not one of 0\.\.99999"),
+        ("v1,-5,0.1,0.2,0.3,0.4,12,0.99", r"line 2: second -5 is not one of 0\.\.99999"),
+        ("v1,0902,0.1,0.2,0.3,0.4,12,nan", "line 2: score nan is not between 0 and 1"),
+        ("v1,0902,0.1,0.2,0.3,0.4,12,7", "line 2: score 7 is not between 0 and 1"),  # a person: this is ground truth
+        ("\x1b[2J,0902,0.1,0.2,x,0.4,12,0.99", r"line 2: could not convert.*; the row is '\\x1b\[2J,0902"),
+        ('"' + "v1,0902\n" * 20_000, r"line \d+: field larger than field limit"),
         ("v1,0902,0.1,0.2,0.3,0.4,81,0.99", r"line 2: action 81 is not one of 1\.\.80"),
         ("v1,0902,0.1,0.2,0.3,0.4,12,high", "line 2: could not convert"),
         (
@@ -89,6 +96,48 @@ def test_a_wrong_row_is_reported_by_its_line(tmp_path, row, message):
     path.write_text(f"v1,0902,0.1,0.2,0.3,0.4,12,0.99\n{row}\n")
     with pytest.raises(InputError, match=rf"boxes\.csv, {message}"):
         list(ava_lists.read_box_file(path, 0.9))
+
+
+@pytest.mark.parametrize("corners", ["0.3,0.2,0.1,0.4", "0.1,0.4,0.3,0.2", "0.1,0.2,0.1,0.4", "0.1,0.2,0.3,0.2"])
+def test_boxes_without_extent_are_refused_in_ground_truth_and_counted_among_detections(tmp_path, corners):
+    path = tmp_path / "boxes.csv"
+    path.write_text(f"v1,0902,0.1,0.2,0.3,0.4,12,0.99\nv1,0903,{corners},12,0.95\nv1,0904,{corners},12,0.1\n")
+    with pytest.raises(InputError, match=r"boxes\.csv, line 2: a box without extent, expected x1 < x2 and y1 < y2"):
+        list(ava_lists.read_box_file(path))
+    boxes, skipped = ava_lists.collect_boxes([(path, 0.9)], VIDEOS, range(902, 905))
+    assert skipped == {("box", str(path)): 1}
+    assert list(boxes["v1"]) == [902]
+
+
+def test_the_first_row_is_read_after_a_byte_order_mark(tmp_path):
+    path = tmp_path / "boxes.csv"
+    path.write_text("v1,0902,0.1,0.2,0.3,0.4,12,0.99\n", "utf-8-sig")
+    assert next(ava_lists.read_box_file(path))[:2] == ("v1", 902)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le"])
+def test_other_encodings_are_refused(tmp_path, encoding):
+    path = tmp_path / "boxes.csv"
+    path.write_text("v1,0902,0.1,0.2,0.3,0.4,12,0.99\n", encoding)
+    with pytest.raises(InputError, match=r"boxes\.csv.*expected UTF-8"):
+        list(ava_lists.read_box_file(path))
+
+
+@pytest.mark.parametrize(
+    ("content", "min_score", "words"),
+    [
+        ("", None, "got none in 0 rows. Select films"),
+        ("", 0.9, r"got none in 0 rows with a score of at least 0\.9"),
+        ("v1,0902,0.1,0.2,0.3,0.4,12,0.89\n", 0.9, r"got none in 0 rows with a score of at least 0\.9"),
+        ("other,0902,0.1,0.2,0.3,0.4,12,0.99\nv1,0901,0.1,0.2,0.3,0.4,12,0.99\n", None, "got none in 2 rows"),
+        ("v1,0902,0.3,0.2,0.3,0.4,12,0.99\n", 0.9, "got none in 1 rows"),
+    ],
+)
+def test_a_file_without_a_box_to_use_is_refused(tmp_path, files, content, min_score, words):
+    path = tmp_path / "boxes.csv"
+    path.write_text(content)
+    with pytest.raises(InputError, match=rf"boxes\.csv: expected boxes of the 2 films selected.*{words}"):
+        ava_lists.collect_boxes([files[0], (path, min_score)], VIDEOS, ava_lists.key_seconds(900, 1801))
 
 
 def test_key_seconds_of_the_published_window():
@@ -106,3 +155,31 @@ def test_wrong_lists(tmp_path):
     assert len(ava_lists.read_list(tmp_path / "empty.csv")) == 1
     with pytest.raises(InputError, match="no box in it at a second divisible by 4"):
         ava_lists.read_list(tmp_path / "empty.csv", 4)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        "a,9x3,90,0,0,1,1,",
+        "a,903,99999999999999999999,0,0,1,1,",
+        "a,903,-1,0,0,1,1,",
+        "a,903,90,0,0,nan,1,",
+        "a,903,90,0,0,x,1,",
+        "a,903,90,0,0,1,1,0",
+        "a,903,90,0,0,1,1,81",
+        "a,903,90,0,0,1,1,x",
+        "a,903",
+        "\0" * 100,
+        "é",
+    ],
+)
+def test_a_damaged_list_is_named(tmp_path, row):
+    (tmp_path / "list.csv").write_text(",".join(ava_lists.COLUMNS) + f"\na,902,60,0,0,1,1,1\n{row}\n", "latin-1")
+    with pytest.raises(InputError, match=r"list\.csv: damaged \(.*\); delete it to write it again"):
+        ava_lists.read_list(tmp_path / "list.csv")
+
+
+def test_an_empty_list_is_named(tmp_path):
+    (tmp_path / "list.csv").write_text("")
+    with pytest.raises(InputError, match=r"list\.csv: damaged \(.*\); delete it"):
+        ava_lists.read_list(tmp_path / "list.csv")

@@ -83,6 +83,29 @@ def test_a_wrong_frame_list_is_reported_by_its_line(tmp_path, content, message):
         list(charades_lists.read_frame_list(path))
 
 
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16", "utf-16-le"])
+def test_other_encodings_are_refused(tmp_path, encoding):
+    path = tmp_path / "train.csv"
+    path.write_text(f'{charades_lists.HEADER}\nÅ 0 0 Å/Å-000001.jpg ""\n', encoding)
+    with pytest.raises(InputError, match=r"train\.csv.*(not UTF-8|UTF-16 text; expected UTF-8)"):
+        list(charades_lists.read_frame_list(path))
+
+
+def test_a_byte_order_mark_is_skipped(tmp_path):
+    path = tmp_path / "train.csv"
+    path.write_text(f'{charades_lists.HEADER}\nÅ 0 0 Å/Å-000001.jpg "5"\n', "utf-8-sig")
+    assert [video.row() for video in charades_lists.read_frame_list(path)] == [("Å", 1, "5:0-0")]
+
+
+@pytest.mark.parametrize(
+    "row", ["A,x,", "A,99999999999999999999,", "A,0,", "A,5,7", "A,5,157:0-1", "A,5,7:3-2", "A,5,7:0-5", "A,5,7:-1-2"]
+)
+def test_a_damaged_list_is_named(tmp_path, row):
+    (tmp_path / "list.csv").write_text(f"video,frames,labels\n{row}\n")
+    with pytest.raises(InputError, match=r"list\.csv: damaged \(.*\); delete it to write it again"):
+        charades_lists.read_list(tmp_path / "list.csv")
+
+
 def test_wrong_lists(tmp_path):
     with pytest.raises(InputError, match="no such list"):
         charades_lists.read_list(tmp_path / "none.csv")

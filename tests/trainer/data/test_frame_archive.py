@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
+from tests.helpers.files import ODD_SIZES, set_size
 from trainer.data import frame_archive
 from trainer.data.frame_archive import INDEX, FrameArchive, decode, index_tar, write_index
 from trainer.utils.errors import InputError
@@ -111,6 +112,96 @@ def test_an_index_of_7_million_frames_opens_in_under_a_second(tmp_path):
     began = time.monotonic()
     assert FrameArchive(tmp_path / "frames.csv").read("last", 9_999) == b"23456"
     assert time.monotonic() - began < 1
+
+
+def odd_index(kind, path):
+    """Write an index of four frames that is none, or leads out of its archive."""
+    rows = np.zeros(4, INDEX)
+    if kind in ("offset", "size"):
+        rows[kind] = np.iinfo(INDEX[kind]).max
+    elif kind == "behind the end":
+        rows["offset"] = 10_000_000
+    content = io.BytesIO()
+    if kind == "archive of arrays":
+        np.savez(content, rows)
+    else:
+        np.save(content, {"other numbers": rows["size"], "one number": rows[0]}.get(kind, rows))
+    content = content.getvalue()
+    if kind == "empty":
+        content = b""
+    if kind == "truncated":
+        content = content[:-1]
+    if kind == "more rows than bytes":
+        content = content.replace(b"(4,)", b"(9" + b"0" * 25 + b",)").replace(b" " * 26, b"", 1)
+    if kind == "no header":
+        content = content[:10] + bytes(118) + content[128:]
+    path.write_bytes(content)
+
+
+ODD_INDICES = ["offset", "size", "behind the end", "archive of arrays", "other numbers", "one number", "empty"]
+
+
+@pytest.mark.parametrize("kind", [*ODD_INDICES, "truncated", "more rows than bytes", "no header"])
+def test_an_odd_index_is_named(listed, tmp_path, kind):
+    odd_index(kind, tmp_path / "b.npy")
+    with pytest.raises(InputError, match=r"b\.tar: frame 1 of video b cannot be read .*(b\.npy|ends at byte 10,240)"):
+        FrameArchive(listed).read("b", 1)
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("b,four,b.tar,b.npy,0", "invalid literal"),
+        ("b,4,b.tar,b.npy,-1", "first -1"),
+        ("b,-4,b.tar,b.npy,0", "frames -4"),
+        ("b,4", "NoneType"),
+        ("b,4,b.tar,b.npy," + "9" * 5000, "digits"),
+    ],
+)
+def test_an_odd_line_of_a_list_is_named(listed, line, problem):
+    listed.write_text(listed.read_text() + line + "\n")
+    with pytest.raises(InputError, match=rf"frames\.csv, line 5: .*{problem}.*Delete it to re-create it"):
+        FrameArchive(listed)
+
+
+@pytest.mark.parametrize(
+    "content", ["", "video,frames\nb,4\n", "vidéo".encode("latin-1"), "video".encode("utf-16"), b"video\0,\n", None]
+)
+def test_a_list_of_other_kind_is_named(tmp_path, content):
+    if content is None:
+        (tmp_path / "frames.csv").mkdir()
+    else:
+        (tmp_path / "frames.csv").write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(InputError, match=r"frames\.csv.*: .*expected the columns video, frames, archive, index, first"):
+        FrameArchive(tmp_path / "frames.csv")
+
+
+@pytest.mark.parametrize("pattern", ["b", "%d %d", "%s%", "b%06d.jpg", "%06d\0"])
+def test_an_odd_pattern_of_loose_frames_is_named(tmp_path, pattern):
+    (tmp_path / "b000001.jpg").symlink_to("b000001.jpg")
+    (tmp_path / "frames.csv").write_text(f"video,frames,archive,index,first\nb,4,{tmp_path}/{pattern},,0\n")
+    with pytest.raises(InputError, match="frame 0 of video b cannot be read"):
+        FrameArchive(tmp_path / "frames.csv").read("b", 0)
+
+
+@pytest.mark.timeout(20)  # a member that ends before it begins was once read again and again
+@pytest.mark.parametrize("size", ODD_SIZES.values(), ids=ODD_SIZES)
+@pytest.mark.parametrize("kind", [tarfile.REGTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE, tarfile.GNUTYPE_SPARSE])
+def test_odd_sizes_of_members_are_damage(tmp_path, size, kind):
+    write_archive(tmp_path / "a.tar", [b"1" * 600, b"2", b"3"])
+    set_size(tmp_path / "a.tar", 1, size, kind)
+    with pytest.raises(InputError, match=r"a\.tar: truncated or damaged at byte"):
+        list(index_tar(tmp_path / "a.tar"))
+
+
+@pytest.mark.timeout(20)
+def test_headers_without_end_are_damage(tmp_path):
+    """A long name of a long name of a long name ..."""
+    long_name = tarfile.TarInfo("a")
+    long_name.type, long_name.size = tarfile.GNUTYPE_LONGNAME, 512
+    (tmp_path / "a.tar").write_bytes((long_name.tobuf() + bytes(512)) * 5000 + bytes(1024))
+    with pytest.raises(InputError, match=r"a\.tar: truncated or damaged at byte 0"):
+        list(index_tar(tmp_path / "a.tar"))
 
 
 def noisy_picture(height, width):

@@ -1,13 +1,15 @@
 """Batches: which clips are in them, on any number of ranks and workers, and how pixels are normalized."""
 
-from types import SimpleNamespace
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
 from tests.helpers.loader_data import FramesInMemory, clip_config
-from trainer.config import Normalization
+from tests.helpers.published_model import run_of
+from tests.helpers.small_run import training
+from trainer.config import Normalization, RunMachine
 from trainer.data import loaders
 from trainer.data.ava_lists import KeyFrames
 from trainer.data.charades_lists import Videos
@@ -20,9 +22,9 @@ FILMS = {"A": (200, 36, 64), "B": (200, 36, 64), "C": (200, 40, 48), "D": (200, 
 
 
 def run_settings(workers=0, world_size=1):
-    training = SimpleNamespace(batch_size=4, micro_batches=2)
-    machine = SimpleNamespace(workers=workers, world_size=world_size, device="cpu")
-    return SimpleNamespace(seed=7, training=training, machine=machine)
+    """Return a run with batches of four clips in two micro-batches."""
+    machine = RunMachine("cpu", workers, threads=1, checkpoint_minutes=1000.0, world_size=world_size)
+    return replace(run_of("ava"), seed=7, training=training(batch_size=4, micro_batches=2), machine=machine)
 
 
 def key_frames():

@@ -1,8 +1,10 @@
 """GPUs are leased by real processes; the GPUs are pretended: names in CUDA_VISIBLE_DEVICES that nothing computes on."""
 
+import errno
 import fcntl
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,6 +18,7 @@ import pytest
 from tests.helpers.events import wait_until
 from tests.helpers.paths import ROOT
 from tests.helpers.small_run import small_run
+from tests.helpers.users import UNPRIVILEGED
 from trainer import cli
 from trainer.distributed import gpu_lease
 from trainer.utils.errors import InputError
@@ -200,6 +203,61 @@ def test_another_user_can_lock_the_same_files(four_gpus, monkeypatch):
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 4
 
 
+def odd_locks(kind, folder):
+    """Make a folder of locks that cannot be used; return what must be put before a command that shall find it so."""
+    if kind == "file for a folder":
+        folder.touch()
+    elif kind == "dangling link for a folder":
+        folder.symlink_to("nowhere")
+    else:
+        folder.mkdir()
+    queue = folder / "queue"
+    if kind == "dangling link":
+        queue.symlink_to("nowhere")
+    elif kind == "link to itself":
+        queue.symlink_to("queue")
+    elif kind == "folder for a file":
+        queue.mkdir()
+    elif kind == "file of another user":
+        queue.touch(0o600)
+    elif kind == "GPU's file of another user":
+        (folder / "gpu-0").touch(0o600)
+    for path in (folder, *folder.glob("*")) if "of another user" in kind else ():
+        path.chmod(path.stat().st_mode & 0o555)
+
+
+OWN = ["file for a folder", "dangling link for a folder", "dangling link", "link to itself", "folder for a file"]
+OTHERS = ["folder of another user", "file of another user", "GPU's file of another user"]
+
+
+@pytest.mark.parametrize("kind", [*OWN, *OTHERS])
+def test_locks_that_cannot_be_used_are_named(four_gpus, kind):
+    odd_locks(kind, four_gpus)
+    program = (
+        "from trainer.utils.errors import exit_on_input_error\nfrom trainer.distributed import gpu_lease\n"
+        "with exit_on_input_error(), gpu_lease.lease(4): pass"
+    )
+    command = [*(UNPRIVILEGED if kind in OTHERS else ()), sys.executable, "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
+    assert re.fullmatch(rf"error: {four_gpus}/[^:]*: .*expected .* Set VSSL_GPU_LOCKS to .*\n", done.stderr)
+
+
+def test_a_file_system_without_locks_is_named(four_gpus, monkeypatch):
+    def no_locks(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(gpu_lease.fcntl, "lockf", no_locks)
+    with (
+        pytest.raises(InputError, match=r"locks/queue: No locks available; expected .*VSSL_GPU_LOCKS"),
+        gpu_lease.lease(1),
+    ):
+        pass
+    monkeypatch.setenv("VSSL_GPU_LEASE", str(four_gpus / "gpu-0"))
+    with pytest.raises(InputError, match=r"locks/gpu-0: No locks available; expected .*VSSL_GPU_LOCKS"):
+        gpu_lease.share_lease()
+
+
 def test_only_gpus_that_the_scheduler_assigned_are_used(four_gpus, monkeypatch):
     monkeypatch.setenv("SLURM_JOB_ID", "17")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,GPU-8f3c")
@@ -220,8 +278,8 @@ def test_only_gpus_that_the_scheduler_assigned_are_used(four_gpus, monkeypatch):
 @pytest.mark.parametrize(("given", "used"), [(1, 1), (2, 2), (3, 2), (4, 4)])
 def test_gpus_that_do_not_divide_the_micro_batches_stay_free(four_gpus, tmp_path, monkeypatch, given, used):
     path = small_run(tmp_path, "charades", machine={"device": "cuda", "world_size": 4}, micro_batches=4)
-    monkeypatch.setattr(sys, "argv", ["train", "--config", str(path), "--gpus", str(given)])
-    _, run, _folder = cli.parse("train")
+    monkeypatch.setattr(sys, "argv", ["train.py", "--config", str(path), "--gpus", str(given)])
+    _, run, _folder = cli.parse("trainer.train", "about")
     with gpu_lease.lease(run.machine.world_size) as mine:
         assert len(mine) == used
 

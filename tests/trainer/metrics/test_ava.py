@@ -454,12 +454,32 @@ ROW = "v,0902,0.1,0.1,0.5,0.9,1"
         (read_ground_truth, "v,902.5,0.1,0.1,0.5,0.9,1\n", "line 1: second is '902.5', not an integer"),
         (read_ground_truth, "v,902,0.1,,0.5,0.9,1\n", "line 1: y1 is '', not a number"),
         (read_ground_truth, "", "holds no box"),
+        (read_ground_truth, f"{ROW}\n\nv,902,0.5,0.1,0.1,0.9,1\n", "line 3: a box without extent, 0.5, 0.1, 0.1, 0.9"),
+        (read_ground_truth, "v,902,0.1,0.9,0.5,0.9,1\n", "line 1: a box without extent"),
+        (read_ground_truth, "v,1000000000,0,0,0.5,0.9,1\n", "second is '1000000000', not an integer from 0 to 99999"),
+        (read_ground_truth, f"{ROW}\nv,-5,0.1,0.1,0.5,0.9,1\n", "line 2: second is '-5', not an integer from 0"),
+        (read_detections, "v,3000000000,0.1,0.1,0.5,0.9,1,1\n", "line 1: second is '3000000000', not an integer"),
+        (read_detections, f"v,{'9' * 40},0.1,0.1,0.5,0.9,1,1\n", "line 1: second is '99999"),
+        (read_detections, "v,902,0.1,0.1,0.5,0.9,3000000000,1\n", "line 1: action is '3000000000', not an integer"),
+        (read_detections, '"' + f"{ROW},1\n" * 10_000, ": field larger than field limit"),
+        (read_detections, "<!DOCTYPE html>\n", "line 1: this is an HTML page, not a table"),
+        (read_exclusions, "v,1000000000\n", "line 1: second is '1000000000', not an integer"),
         (read_exclusions, "v,0902\nv\n", "line 2: 1 columns, not 2 (video, second)"),
         (
             read_label_map,
             'item {\n  name: "sit"\n  id: 11\n}\nitem {\n  id: 12\n}\n',
             "line 6: 'id: 12' must be a new number",
         ),
+        (read_label_map, 'item {\n  name: "sit"\n}\nitem {\n  name: "run"\n  id: 2\n}\n', "line 5: a name, but 'sit' "),
+        (
+            read_label_map,
+            'name: "sit"\nid: 1\n}\nitem {\n  name: "run"\n}\n',
+            "ends after the name 'run', which has no id",
+        ),
+        (read_label_map, 'name: "sit"\nid: 1\nname: "sit"\nid: 2\n', "line 3: name 'sit' must be new and not empty"),
+        (read_label_map, 'name: ""\nid: 1\n', "line 1: name '' must be new and not empty"),
+        (read_label_map, 'name: "sit"\nid: 9999999999\n', "line 2: 'id: 9999999999' must be a new number"),
+        (read_label_map, 'name: "sit"\nid: ²\n', "line 2: 'id: ²' must be a new number"),
         (read_label_map, "sit\nstand\n", "holds no class"),
     ],
 )
@@ -470,6 +490,31 @@ def test_a_bad_file_is_named_with_its_line(read, text, message, tmp_path):
         read(path)
     assert str(error.value).startswith(str(path))
     assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("read", "text"),
+    [(read_ground_truth, ROW), (read_exclusions, "v,902"), (read_label_map, 'name: "sit"\nid: 1')],
+)
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le"])
+def test_other_encodings_are_refused(read, text, encoding, tmp_path):
+    (tmp_path / "file.csv").write_text(text, encoding)
+    with pytest.raises(InputError, match=r"file\.csv.*expected UTF-8"):
+        read(tmp_path / "file.csv")
+
+
+def test_a_byte_order_mark_is_skipped(tmp_path):
+    path = tmp_path / "file.csv"
+    path.write_text(f"{ROW}\n", "utf-8-sig")
+    assert read_ground_truth(path).videos.tolist() == ["v"]
+    path.write_text('name: "sit"\nid: 1\n', "utf-8-sig")
+    assert read_label_map(path) == {1: "sit"}
+
+
+def test_a_label_map_of_one_line_entries(tmp_path):
+    path = tmp_path / "map.pbtxt"
+    path.write_text('item { name: "id: 3" id: 2 }\n# name: "none"\nitem { name: \'a "b"\' id: 4 }\n')
+    assert read_label_map(path) == {2: "id: 3", 4: 'a "b"'}
 
 
 def test_missing_and_torn_files_are_named(tmp_path):

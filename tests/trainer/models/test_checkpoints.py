@@ -8,6 +8,7 @@ import zipfile
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from torchvision.models import video
 
 from tests.helpers.paths import FIXTURES, ROOT
@@ -79,6 +80,7 @@ def prefixed(prefix, tensors):
     return {prefix + name: tensor for name, tensor in tensors.items()}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("layout", FILES)
 def test_every_published_layout_gives_the_backbone_it_was_made_from(layout, originals, tmp_path):
     path = tmp_path / FILES[layout]
@@ -339,6 +341,83 @@ def test_files_without_named_tensors(content, refusal, tmp_path):
     assert "holds no named tensors" in refusal(saved(content, tmp_path / "file.pth"))
 
 
+def plain(tensors):
+    """Tensors as safetensors writes them: not views of one number."""
+    return {name: tensor.contiguous() for name, tensor in tensors.items()}
+
+
+@pytest.mark.parametrize("name", ["file.safetensors", "file.pth"])
+def test_safetensors(name, originals, backbone, tmp_path):
+    original = originals["r2plus1d_18"].state_dict()
+    save_file(plain(prefixed("module.", original) | {"head": torch.zeros(1)}), tmp_path / name)
+    report = load_backbone(backbone, tmp_path / name)
+    assert (report.loaded, report.unused) == (222, {"head": 1})
+    assert str(report.found) == "prefix 'module.', torchvision names"
+    assert all(torch.equal(tensor, original[name]) for name, tensor in backbone.state_dict().items())
+
+
+@pytest.mark.parametrize("mark", ["{", "<"])
+def test_a_header_whose_size_reads_like_text(mark, refusal, tmp_path):
+    size = 32 + (ord(mark) << 8)  # as bytes: a blank and the mark
+    padding = size - len('{"__metadata__":{"a":""},"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}')
+    header = f'{{"__metadata__":{{"a":"{"x" * padding}"}},"w":{{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}}}'
+    (tmp_path / "file.pth").write_bytes(size.to_bytes(8, "little") + header.encode() + bytes(4))
+    assert "Names in the file begin with: w (1)" in refusal(tmp_path / "file.pth")
+
+
+@pytest.mark.parametrize("length", [4, 9, 1000, 1_000_000, -1])
+def test_truncated_safetensors(length, hollow, refusal, tmp_path):
+    path = tmp_path / "file.safetensors"
+    save_file(plain(hollow["r3d_18"]), path)
+    path.write_bytes(path.read_bytes()[:length])
+    assert "is damaged, incomplete or no PyTorch checkpoint; download it again" in refusal(path)
+
+
+def test_a_web_page_named_safetensors(refusal, tmp_path):
+    (tmp_path / "file.safetensors").write_text("<!DOCTYPE html><html><title>404 Not Found</title></html>")
+    assert "is a web page" in refusal(tmp_path / "file.safetensors")
+
+
+@pytest.mark.parametrize("end", ["safetensors", "bin"])
+def test_the_index_of_shards_is_explained(end, refusal, tmp_path):
+    shards = [f"model-0000{number}-of-00002.{end}" for number in (1, 2)]
+    index = {"metadata": {"total_size": 8}, "weight_map": {"a": shards[1], "b": shards[0], "c": shards[1]}}
+    path = tmp_path / f"model.{end}.index.json"
+    path.write_text(json.dumps(index))
+    assert f"is only the index of a checkpoint in 2 files, {shards[0]}, {shards[1]}; merge their tensors" in refusal(
+        path
+    )
+
+
+@pytest.mark.parametrize("content", ['{"a": 1}', '{"weight_map": [1]}', "{", '{"a":' * 100_000])
+def test_other_json_is_no_checkpoint(content, refusal, tmp_path):
+    (tmp_path / "file.json").write_text(content)
+    assert "is text in braces (JSON?), not a checkpoint" in refusal(tmp_path / "file.json")
+
+
+def test_a_shard_is_explained(hollow, refusal, tmp_path):
+    names = list(hollow["r2plus1d_18"])[:100]
+    path = tmp_path / "model-00001-of-00002.safetensors"
+    save_file(plain({name: hollow["r2plus1d_18"][name] for name in names}), path)
+    assert refusal(path).endswith("it is one of several files of a checkpoint; merge their tensors into one file.")
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
+def test_torchscript_is_explained_in_one_line(refusal, tmp_path, capfd):
+    torch.jit.save(torch.jit.script(torch.nn.Linear(1, 1)), tmp_path / "file.pt")
+    capfd.readouterr()
+    message = refusal(tmp_path / "file.pt")
+    assert "is a TorchScript program; only weights are read" in message
+    assert "torch.save(torch.jit.load(path).state_dict(), 'weights.pth')" in message
+    assert capfd.readouterr() == ("", "")
+
+
+def test_another_zip_is_explained(refusal, tmp_path):
+    with zipfile.ZipFile(tmp_path / "file.zip", "w") as archive:
+        archive.writestr("epoch_90.pth", b"weights")
+    assert "is a zip, but not one of torch.save; it holds epoch_90.pth" in refusal(tmp_path / "file.zip")
+
+
 def test_no_file_or_a_folder(refusal, tmp_path):
     assert "no such file" in refusal(tmp_path / "file.pth")
     assert "is a folder" in refusal(tmp_path)
@@ -393,7 +472,89 @@ def test_keys_do_not_reach_the_terminal_as_they_are(hollow, refusal, tmp_path):
         assert refusal(saved(tensors, tmp_path / f"{number}.pth")).isprintable()
     report = load_backbone(unset("r2plus1d_18"), saved(state | {evil: torch.zeros(1)}, tmp_path / "whole.pth"))
     assert str(report).isprintable()
-    assert r"keys not used: \x1b[2Jlayer1\n\x9b (1)" in str(report)
+    assert r"keys not used: '\x1b[2Jlayer1\n\x9b' (1)" in str(report)
+
+
+def test_keys_that_read_like_our_words_are_in_quotes(hollow, refusal, tmp_path):
+    state, evil = hollow["r2plus1d_18"], "none (0); error: disk full"
+    report = load_backbone(unset("r2plus1d_18"), saved(state | {evil: torch.zeros(1)}, tmp_path / "whole.pth"))
+    assert str(report).endswith(f"keys not used: '{evil}' (1)")
+    whole = {f"{evil}.{name}": tensor for name, tensor in state.items()}
+    assert f"entry '{evil}', prefix '{evil}.'" in refusal(saved({evil: whole, "b": dict(whole)}, tmp_path / "two.pth"))
+    message = refusal(saved(state | {"stem.0.weight": torch.zeros(1), evil: torch.zeros(1)}, tmp_path / "part.pth"))
+    assert f"Unexpected: '{evil}'." in message
+    assert f"Names in the file begin with: '{evil}' (1)." in refusal(saved({evil: torch.zeros(1)}, tmp_path / "no.pth"))
+    entries = {evil: {"a": torch.zeros(1)}}
+    assert f"the file has '{evil}'." in refusal(saved(entries, tmp_path / "entry.pth"), "moco")
+
+
+def test_messages_stay_short(hollow, refusal, tmp_path):
+    state = hollow["r2plus1d_18"]
+    many = {f"{'head' * 200}{chr(97 + i // 26)}{chr(97 + i % 26)}": torch.zeros(1) for i in range(500)}
+    report = load_backbone(unset("r2plus1d_18"), saved(state | many, tmp_path / "whole.pth"))
+    assert len(str(report)) < 6000
+    assert "and 480 more" in str(report)
+    shape = saved(state | {"stem.0.weight": torch.zeros(1).expand([1] * 5000)}, tmp_path / "shape.pth")
+    assert len(refusal(shape)) < 2000
+
+
+# Each of these ran for over a minute, or ended with a traceback.
+def shared_dictionaries():
+    content = {"weight": torch.zeros(1)}
+    for _ in range(13):
+        content = {f"key{number}": content for number in range(4)}
+    return content
+
+
+def cycle():
+    content = {"weight": torch.zeros(1)}
+    content["self"] = content
+    return content
+
+
+def deep():
+    content = {"weight": torch.zeros(1)}
+    for _ in range(30):
+        content = {"key": content}
+    return content
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (shared_dictionaries, "does not look like r2plus1d_18"),
+        (cycle, "does not look like r2plus1d_18"),
+        (deep, "holds 21 levels of dictionaries; expected at most 20. Save the backbone alone"),
+        (lambda: {"a." * 3000 + "weight": torch.zeros(1)}, "holds 6,006 characters in a name; expected at most 1,000"),
+        (lambda: {f"a{i}": torch.zeros(1).expand(1) for i in range(20_001)}, "holds 20,001 named tensors; expected at"),
+        (lambda: {f"a{i}": {} for i in range(10_001)}, "holds 10,001 dictionaries; expected at most 10,000"),
+    ],
+    ids=["shared", "cycle", "deep", "dots", "tensors", "dictionaries"],
+)
+def test_nested_contents_cannot_hang_the_check(content, words, refusal, tmp_path):
+    assert words in refusal(saved(content(), tmp_path / "file.pth"))
+
+
+@pytest.mark.timeout(120)
+def test_many_names_within_the_limits_cannot_hang_the_check(hollow, refusal, tmp_path):
+    names = list(hollow["r2plus1d_18"])
+    tensors = {f"{'a.' * (i % 400)}{names[i // 400]}": torch.tensor(0.5) for i in range(4000)}
+    assert "does not look like r2plus1d_18" in refusal(saved(tensors, tmp_path / "file.pth"))
+
+
+@pytest.mark.parametrize("asked", ["auto", "moco", "gdt"])
+def test_one_dictionary_in_two_entries_is_no_ambiguity(asked, hollow, backbone, tmp_path):
+    prefix = "" if asked == "auto" else LAYOUTS[asked].prefix
+    tensors = prefixed(prefix, hollow["r2plus1d_18"])
+    path = saved({"state_dict": tensors, "model": tensors, "copy": tensors}, tmp_path / "file.pth")
+    assert load_backbone(backbone, path, asked).loaded == 222
+
+
+def test_numbers_of_eight_bits_need_scales(hollow, refusal, tmp_path):
+    tensors = hollow["r2plus1d_18"] | {"stem.1.weight": torch.ones(45).to(torch.float8_e4m3fn)}
+    message = refusal(saved(tensors, tmp_path / "file.pth"))
+    assert "stem.1.weight holds torch.float8_e4m3fn, expected torch.float32" in message
 
 
 def test_numpys_numbers_are_harmless(hollow, backbone, tmp_path):

@@ -81,8 +81,25 @@ def test_text_of_a_file_is_printed_without_control_characters(hollow, tmp_path, 
     main([str(saved({f"key{evil}": "text\x1b]0;title\x07", "state_dict": tensors}, tmp_path / "file.pth"))])
     out = capsys.readouterr().out
     assert all(line.isprintable() for line in out.splitlines())
-    assert r"  key\x1b[2J\r\n: text\x1b]0;title\x07" in out
-    assert r"not used head\x1b[2J\r\n: 1 of" in out
+    assert r"  'key\x1b[2J\r\n': 'text\x1b]0;title\x07'" in out
+    assert r"not used 'head\x1b[2J\r\n': 1 of" in out
+
+
+def test_contents_are_printed_in_short(hollow, tmp_path, capsys):
+    content = {
+        "net": hollow["r3d_18"],
+        "args": "lr 0.1 " * 1000,
+        "epoch": 1,
+        "best": 0.5,
+        "huge": 1 << 1000,
+        ("a", 1): None,
+        "steps": list(range(9)),
+    }
+    main([str(saved(content | {f"key{number}": 0 for number in range(1000)}, tmp_path / "file.pth"))])
+    out = capsys.readouterr().out
+    for line in ("epoch: 1", "best: 0.5", "huge: int", "tuple of 2: NoneType", "steps: list of 9", "and 957 more"):
+        assert f"\n  {line}\n" in out
+    assert max(map(len, out.splitlines())) < 300
 
 
 def test_add_appends_a_row_and_tells_the_next_commands(hollow, tmp_path, capsys, monkeypatch):

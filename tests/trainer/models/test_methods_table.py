@@ -65,6 +65,6 @@ def test_a_table_with_other_columns(text, line, tmp_path):
 
 
 def test_a_table_that_is_no_text(tmp_path):
-    (tmp_path / "table.tsv").write_bytes(b"\xff\xfe")
-    with pytest.raises(InputError, match=r"table\.tsv: not UTF-8"):
+    (tmp_path / "table.tsv").write_bytes(b"method\n\xff")
+    with pytest.raises(InputError, match=r"table\.tsv, line 2: not UTF-8"):
         add_method(tmp_path / "table.tsv", "Mine", tmp_path / "a.pth")

@@ -9,9 +9,7 @@ import torch
 from torch.nn.functional import binary_cross_entropy, binary_cross_entropy_with_logits
 
 from tests.helpers import formulas
-from tests.helpers.paths import FIXTURES
-from tests.helpers.small_run import training
-from trainer import config
+from tests.helpers.published_model import EXPECTED, assert_close, described, load_formula_weights, run_of
 from trainer.datasets import DATASETS
 from trainer.models.backbones import BACKBONES
 from trainer.models.network import build_model
@@ -21,50 +19,10 @@ from trainer.tasks.charades import CharadesHead
 CASES = [("ava", 0), ("ava", 1), ("charades", 0), ("charades", 1)]
 
 
-def run_of(dataset, backbone="r2plus1d_18", **clip):
-    """Return a run whose clips have the published size unless ``clip`` says otherwise."""
-    published = config.Clip(num_frames=32, stride=2, crop=112, short_side_range=(256, 320), test_clips=1, test_crops=1)
-    return config.Run(
-        dataset=dataset,
-        method="scratch",
-        seed=0,
-        model=config.Model(backbone, checkpoint=None, layout="auto", bn_eps=1e-5, dropout=0.5),
-        clip=replace(published, **clip),
-        normalization=config.Normalization("rgb", 0.45, 0.225),
-        data=config.Data("frames.csv", "list.csv", "list.csv", "labels"),
-        training=training(),
-        machine=config.RunMachine(device="cpu", workers=0, threads=1, checkpoint_minutes=10.0),
-    )
-
-
-def load_formula_weights(model):
-    model.backbone.load_state_dict(formulas.weights(model.backbone.state_dict()))
-    named = {f"projection.{name}": tensor for name, tensor in model.head.projection.state_dict().items()}
-    values = formulas.weights(named).items()
-    model.head.projection.load_state_dict({name.removeprefix("projection."): value for name, value in values})
-
-
-def assert_close(actual, expected, tolerance=1e-4):
-    """Relative to the largest value: outputs near zero are sums of large terms."""
-    actual, expected = np.asarray(actual, np.float64), np.asarray(expected, np.float64)
-    assert actual.shape == expected.shape
-    assert np.abs(actual - expected).max() < tolerance * np.abs(expected).max()
-
-
-def described(tensor, count):
-    """The numbers by which the expected values describe a large tensor."""
-    flat = tensor.double().flatten()
-    return [
-        flat.mean(),
-        flat.std(correction=0),
-        flat.abs().max(),
-        *flat[[i * flat.numel() // count for i in range(count)]],
-    ]
-
-
+@pytest.mark.long
 @pytest.mark.parametrize(("dataset", "number"), CASES)
 def test_published_outputs(dataset, number):
-    case = json.loads((FIXTURES / "model" / f"{dataset}.json").read_text())["cases"][number]
+    case = json.loads((EXPECTED / f"{dataset}.json").read_text())["cases"][number]
     model = build_model(run_of(dataset)).eval()
     load_formula_weights(model)
     boxes = torch.tensor(case["boxes_batchidx_x1y1x2y2"]) if dataset == "ava" else None

@@ -4,6 +4,8 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -57,16 +59,65 @@ def test_what_kill_9_leaves_is_swept_by_the_next_writer_of_the_file(tmp_path):
     assert (tmp_path / "a.csv").read_text() == "whole"
 
 
+def partials(path):
+    """Return the temporary files of processes: this one, its parent, one that is gone, those of other machines."""
+    with atomic_write(path) as partial:
+        partial.touch()
+    path.unlink()
+    host, namespace, process = os.uname().nodename, Path("/proc/self/ns/pid").stat().st_ino, os.getpid()
+    assert partial.name == f".a.{host}-{namespace}-{process}.part.csv"
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    writers = {
+        "this": f"{host}-{namespace}-{process}",
+        "parent": f"{host}-{namespace}-{os.getppid()}",
+        "gone": f"{host}-{namespace}-{gone.pid}",
+        "elsewhere": f"elsewhere-{namespace}-{gone.pid}",
+        "container": f"{host}-1-{gone.pid}",
+        "earlier version": f"{host}-{gone.pid}",
+        "odd number": f"{host}-{namespace}-{'9' * 40}",
+        "of a.b.csv": f"b.{host}-{namespace}-{gone.pid}",
+    }
+    return {writer: path.with_name(f".a.{name}.part.csv") for writer, name in writers.items()}
+
+
 def test_what_others_are_writing_stays(tmp_path):
-    others = [f".a.{os.uname().nodename}-{os.getppid()}.part.csv", ".a.elsewhere-1.part.csv"]
-    for name in others:
-        (tmp_path / name).touch()
-    mine = f".a.{os.uname().nodename}-{os.getpid()}.part.csv"  # of an earlier process with this one's number
-    (tmp_path / mine).touch()
+    files = partials(tmp_path / "a.csv")
+    for file in files.values():
+        file.touch()
     with atomic_write(tmp_path / "a.csv") as partial:
-        assert not partial.exists()
+        assert partial == files["this"] and not partial.exists()  # of an earlier process with this one's number
         partial.write_text("whole")
-    assert sorted(hidden(tmp_path)) == sorted(others)
+    assert sorted(hidden(tmp_path)) == sorted(files[name].name for name in files if name not in ("this", "gone"))
+
+
+def test_what_nobody_has_written_to_for_a_day_is_swept(tmp_path):
+    files = partials(tmp_path / "a.csv")
+    young, old = time.time() - 23 * 3600, time.time() - 25 * 3600
+    for when, count in ((young, len(files) - 2), (old, 0)):
+        for file in files.values():
+            file.unlink(missing_ok=True)
+            file.symlink_to("nowhere")  # as the cache writes links; it is their own age that counts
+            os.utime(file, (when, when), follow_symlinks=False)
+        with atomic_write(tmp_path / "a.csv") as partial:
+            partial.write_text("whole")
+        assert len(hidden(tmp_path)) == count
+
+
+def test_a_sole_writer_sweeps_what_any_process_left(tmp_path):
+    for file in partials(tmp_path / "a.csv").values():
+        file.touch()
+    with atomic_write(tmp_path / "a.csv", sole_writer=True) as partial:
+        partial.write_text("whole")
+    assert hidden(tmp_path) == []
+
+
+def test_a_folder_in_the_place_of_a_temporary_file_stays(tmp_path):
+    folder = partials(tmp_path / "a.csv")["gone"]
+    folder.mkdir()
+    with atomic_write(tmp_path / "a.csv") as partial:
+        partial.write_text("whole")
+    assert folder.is_dir()
 
 
 def test_a_full_disk_is_told_and_leaves_nothing(tmp_path):

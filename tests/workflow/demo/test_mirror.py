@@ -18,7 +18,7 @@ from trainer.utils.errors import InputError
 from workflow.demo import mirror
 from workflow.demo.scenes import ACTIONS, Appearance, Scene
 
-pytestmark = pytest.mark.xdist_group("mirror")  # in one process, which builds it once
+pytestmark = [pytest.mark.long, pytest.mark.xdist_group("mirror")]  # in one process, which builds it once
 
 START, STOP = mirror.WINDOW
 BOXES = "person_box_67091280_iou90"

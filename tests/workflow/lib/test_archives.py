@@ -2,10 +2,12 @@
 
 import io
 import tarfile
+import warnings
 import zipfile
 
 import pytest
 
+from tests.helpers.files import ODD_SIZES, set_size
 from trainer.utils.errors import InputError
 from workflow.lib.archives import unpack
 
@@ -96,3 +98,62 @@ def test_links_and_folders_are_no_files(tmp_path):
             tar.addfile(member)
     with pytest.raises(InputError, match=r"contains no list\.csv"):
         unpack(archive, [tmp_path / "list.csv"])
+
+
+def test_links_to_themselves_are_no_files(tmp_path):
+    """Nor do they hide the file of the same name."""
+    archive = tmp_path / "a.tar"
+    with tarfile.open(archive, "w") as tar:
+        for name in ("a/list.csv", "b/table.csv"):
+            for kind in (tarfile.REGTYPE, tarfile.SYMTYPE, tarfile.LNKTYPE)[name[0] == "b" :]:
+                member = tarfile.TarInfo(name)
+                member.type, member.linkname = kind, name
+                tar.addfile(member)
+    unpack(archive, [tmp_path / "list.csv"])
+    assert (tmp_path / "list.csv").read_bytes() == b""
+    with pytest.raises(InputError, match=r"contains no table\.csv"):
+        unpack(archive, [tmp_path / "table.csv"])
+
+
+def test_an_encrypted_zip_is_named(tmp_path):
+    content = bytearray(write_zip(tmp_path / "a.zip").read_bytes())
+    for mark in (b"PK\1\2", b"PK\3\4"):
+        flags = content.index(mark) + {b"PK\1\2": 8, b"PK\3\4": 6}[mark]
+        content[flags] |= 1
+    (tmp_path / "a.zip").write_bytes(content)
+    with pytest.raises(InputError, match=r"a\.zip: .*is encrypted.*expected no password"):
+        unpack(tmp_path / "a.zip", [tmp_path / "train.csv"])
+    assert [p.name for p in tmp_path.iterdir()] == ["a.zip"]
+
+
+@pytest.mark.timeout(20)  # of equal fits, each was once compared with each
+@pytest.mark.parametrize("folder", ["", "{}/"])
+def test_ten_thousand_equal_names_take_no_time(tmp_path, folder):
+    with warnings.catch_warnings(action="ignore"), zipfile.ZipFile(tmp_path / "a.zip", "w") as file:
+        for i in range(10_000):
+            file.writestr(f"{folder.format(i)}list.csv", str(i))
+    if folder:
+        with pytest.raises(InputError, match=r"contains several list\.csv: 0/list.csv, .* and 9988 more"):
+            unpack(tmp_path / "a.zip", [tmp_path / "list.csv"])
+    else:  # the last one counts, as in a tar
+        unpack(tmp_path / "a.zip", [tmp_path / "list.csv"])
+        assert (tmp_path / "list.csv").read_bytes() == b"9999"
+
+
+@pytest.mark.timeout(20)  # a member that ends before it begins was once read again and again
+@pytest.mark.parametrize("size", ODD_SIZES.values(), ids=ODD_SIZES)
+@pytest.mark.parametrize("kind", [tarfile.REGTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE, tarfile.GNUTYPE_SPARSE])
+def test_odd_sizes_of_members_are_damage(tmp_path, size, kind):
+    archive = write_tar(tmp_path / "a.tar")
+    set_size(archive, 2, size, kind)
+    with pytest.raises(InputError, match=rf"{archive}: not a tar or zip, or damaged"):
+        unpack(archive, [tmp_path / "train.csv"])
+    assert [p.name for p in tmp_path.iterdir()] == ["a.tar"]
+
+
+def test_names_of_members_are_told_in_one_line(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as file:
+        file.writestr("a\nerror: b\033[31m", b"")
+    with pytest.raises(InputError) as error:
+        unpack(tmp_path / "a.zip", [tmp_path / "list.csv"])
+    assert str(error.value).isprintable()

@@ -1,7 +1,6 @@
 """Real processes at the same time create each file of the shared cache once, and all use it."""
 
 import errno
-import os
 import signal
 import stat
 import subprocess
@@ -12,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.paths import ROOT
+from tests.helpers.users import UNPRIVILEGED
 from trainer.utils.errors import InputError
 from workflow.lib import shared_cache
 from workflow.lib.shared_cache import build_in_shared_cache
@@ -35,9 +35,6 @@ with exit_on_input_error():
     config = {"data": str(checkout / "data"), "shared_cache": shared}
     build_in_shared_cache(make, [], [checkout / "data/deep/file"], config)
 """
-
-# Root ignores file permissions, unless it lacks this capability.
-UNPRIVILEGED = ["setpriv", "--bounding-set=-dac_override"] if os.geteuid() == 0 else []
 
 
 def start(checkout, shared, seconds=0.0, umask="022", before=()):
@@ -152,4 +149,21 @@ def test_a_file_system_without_locks_is_told(tmp_path, shared, monkeypatch):
     monkeypatch.setattr(shared_cache.fcntl, "lockf", no_locks)
     config = {"data": str(tmp_path), "shared_cache": str(shared)}
     with pytest.raises(InputError, match=r"supports no POSIX locks \(No locks available\)"):
+        build_in_shared_cache(lambda path: path.touch(), [], [tmp_path / "file"], config)
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("target", ["nowhere", ".lock"])
+def test_a_lock_that_is_a_link_to_nothing_is_named(tmp_path, shared, target):
+    (shared / ".lock").symlink_to(target)
+    config = {"data": str(tmp_path), "shared_cache": str(shared)}
+    with pytest.raises(InputError, match=rf"{shared}/file: does not exist yet, and you cannot create it"):
+        build_in_shared_cache(lambda path: path.touch(), [], [tmp_path / "file"], config)
+
+
+@pytest.mark.parametrize("target", ["nowhere", "file"])
+def test_a_cached_link_to_nothing_is_named(tmp_path, shared, target):
+    (shared / "file").symlink_to(target)
+    config = {"data": str(tmp_path), "shared_cache": str(shared)}
+    with pytest.raises(InputError, match=rf"{shared}/file: cannot be read .*; delete it to create it again"):
         build_in_shared_cache(lambda path: path.touch(), [], [tmp_path / "file"], config)

@@ -1,5 +1,8 @@
 """A cut has the film's own frames and timestamps, and errors name bad films."""
 
+import subprocess
+from dataclasses import replace
+
 import av
 import numpy as np
 import pytest
@@ -7,7 +10,8 @@ import pytest
 from tests.helpers.films import CONTAINERS, RATES, VP8, X264, make_film
 from tests.helpers.full_disk import full_disk
 from trainer.utils.errors import InputError
-from workflow.lib.film import ffmpeg_binary, read_timestamps
+from workflow.lib.film import FILM_START, check_film, ffmpeg_binary, probe, read_timestamps
+from workflow.scripts import cut_film as script
 from workflow.scripts.cut_film import cut_film
 
 START, STOP = 4, 7
@@ -105,3 +109,43 @@ def test_a_film_that_ends_half_a_second_early_is_taken(tmp_path):
     film = make_film(tmp_path / "a.mkv", "25", 6.6)
     cut_film(film, tmp_path / "cut.nut", START, STOP)
     assert (tmp_path / "cut.nut").exists()
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4", ".webm", ".nut"])
+def test_a_script_that_names_another_film_is_no_film(tmp_path, suffix):
+    film = make_film(tmp_path / "secret.mkv", "25", 9)
+    trap = tmp_path / f"a{suffix}"
+    trap.write_text("ffconcat version 1.0\nfile secret.mkv\n")
+    for read in (check_film, probe, read_timestamps):
+        with pytest.raises(InputError, match=rf"a\{suffix}: cannot be read as a film .*expected Matroska, WebM, MP4"):
+            read(trap)
+    # ffmpeg refuses it, too, should the file be another one by now
+    with pytest.raises(InputError, match=rf"a\{suffix}: ffmpeg cannot copy"):
+        script._copy_packets(replace(probe(film), path=trap), tmp_path / "cut.nut", START, STOP, ffmpeg_binary())
+    assert not (tmp_path / "cut.nut").exists()
+
+
+def test_a_title_in_latin_1_does_not_matter(tmp_path):
+    film = make_film(tmp_path / "a.mkv", "25", 9, options=("-metadata", "title=cafe"))
+    content = film.read_bytes()
+    assert b"cafe" in content
+    film.write_bytes(content.replace(b"cafe", "café".encode("latin-1")))
+    cut_film(film, tmp_path / "cut.nut", START, STOP)
+    check_film(tmp_path / "cut.nut")
+
+
+@pytest.mark.parametrize(("name", "codec", "other"), [("a.mkv", b"V_MPEG4", b"V_WHAT?"), ("a.mp4", b"avc1", b"what")])
+def test_an_unknown_codec_is_named(tmp_path, name, codec, other):
+    film = make_film(tmp_path / name, "25", 9)
+    film.write_bytes(film.read_bytes().replace(codec, other))
+    with pytest.raises(InputError, match=rf"{name}: .*codec"):
+        cut_film(film, tmp_path / "cut.nut", START, STOP)
+
+
+@pytest.mark.parametrize("tag", ["abc", "1/0", "1e999999999"])
+def test_a_cut_with_an_odd_start_is_named(tmp_path, tag):
+    film = make_film(tmp_path / "a.mkv", "25", 9)
+    options = ["-c", "copy", "-map", "0:V:0", "-metadata", f"{FILM_START}={tag}", "-f", "nut"]
+    subprocess.run([ffmpeg_binary(), "-loglevel", "error", "-i", film, *options, tmp_path / "cut.nut"], check=True)
+    with pytest.raises(InputError, match=rf"cut\.nut: tag film_start is '{tag}'; expected seconds"):
+        probe(tmp_path / "cut.nut")

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tarfile
 import time
+from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -22,6 +23,7 @@ from tests.helpers.paths import ROOT
 from trainer.data.frame_archive import index_tar
 from trainer.utils.errors import InputError
 from workflow.lib.film import ffmpeg_binary, ffmpeg_version, read_timestamps
+from workflow.scripts import extract_frames as script
 from workflow.scripts.cut_film import cut_film
 from workflow.scripts.extract_frames import extract_frames
 
@@ -101,6 +103,7 @@ def test_a_variable_rate_shows_the_last_frame_before_each_moment(tmp_path):
     assert numbers(archive, index) == [max(k for k, t in enumerate(times) if t < limit) for limit in limits]
 
 
+@pytest.mark.long
 def test_no_drift_over_a_quarter_of_an_hour(tmp_path):
     """In 901 seconds at 23.976 frames per second, the last index is as exact as the first, and none is missing."""
     rate = Fraction(24000, 1001)
@@ -207,6 +210,20 @@ def test_a_full_disk_is_told_and_leaves_no_half_file(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["f.mkv"]
 
 
+def test_a_script_that_names_another_film_is_no_cut(tmp_path, monkeypatch):
+    film = make_film(tmp_path / "f.mkv", "30", 9)
+    trap = tmp_path / "cut.nut"
+    trap.write_text("ffconcat version 1.0\nfile f.mkv\n")
+    with pytest.raises(InputError, match=r"cut\.nut: cannot be read as a film"):
+        extract(trap, tmp_path)
+    # ffmpeg refuses it, too, should the file be another one by now
+    probed, timestamps, end = read_timestamps(film)
+    monkeypatch.setattr(script, "read_timestamps", lambda _: (replace(probed, path=trap), timestamps, end))
+    with pytest.raises(InputError, match=r"cut\.nut: ffmpeg cannot decode it"):
+        extract(trap, tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["cut.nut", "f.mkv"]
+
+
 def test_an_ffmpeg_that_is_none_is_named(tmp_path):
     film = make_film(tmp_path / "f.mkv", "30", 9)
     with pytest.raises(InputError, match="not a program"):
@@ -244,6 +261,7 @@ def start_slow(folder, name, commands):
     return process
 
 
+@pytest.mark.long
 @SLOW
 def test_sigterm_ends_ffmpeg_and_leaves_no_half_file(tmp_path, name, left):
     process = start_slow(tmp_path, name, f'exec {ffmpeg_binary()} -readrate 0.3 "$@"')

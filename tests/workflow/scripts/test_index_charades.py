@@ -24,8 +24,9 @@ def write_tar(path, names, tar_format=tarfile.GNU_FORMAT):
         tar.addfile(folder)
         for name in ["Charades_v1_rgb/README.txt", *names]:
             member = tarfile.TarInfo(name)
-            member.size = len(name.encode())
-            tar.addfile(member, io.BytesIO(name.encode()))
+            content = name.encode(errors="surrogateescape")
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
     return path
 
 
@@ -103,6 +104,33 @@ def test_a_tar_without_frames_is_named(tmp_path):
         index(write_tar(tmp_path / "a.tar", []), tmp_path)
 
 
+@pytest.mark.parametrize("number", ["9" * 20, "9" * 5000, "٠٠٠٠٠٦"])
+def test_a_name_without_a_number_is_no_frame(tmp_path, number):
+    tar = write_tar(tmp_path / "a.tar", [*frame_names(), f"46GP8/46GP8-{number}.jpg"])
+    assert index(tar, tmp_path)[1].read_text() == "video,frames,first\n0BX9N,3,0\n46GP8,5,3\nYSKX3,12,8\n"
+
+
+@pytest.mark.parametrize("video", ["caf\udce9", "a\nb", "\033[31m"])
+def test_an_odd_name_of_a_video_is_named(tmp_path, video):
+    """A frames list could not hold it; the first is Latin-1."""
+    tar = write_tar(tmp_path / "a.tar", [f"{video}/{video}-000001.jpg"])
+    with pytest.raises(InputError, match=r"a\.tar: .*expected a name of a video .*, got") as error:
+        index(tar, tmp_path)
+    assert str(error.value).isprintable()
+    assert [p.name for p in tmp_path.iterdir()] == ["a.tar"]
+
+
+def test_a_frame_of_gigabytes_is_named(tmp_path):
+    size = 5 << 30
+    member = tarfile.TarInfo("a/a-000001.jpg")
+    member.size = size
+    (tmp_path / "a.tar").write_bytes(member.tobuf())
+    with (tmp_path / "a.tar").open("r+b") as file:
+        file.truncate(512 + size + 1024)
+    with pytest.raises(InputError, match=r"a\.tar: a/a-000001\.jpg has 5,368,709,120 bytes; expected a JPEG"):
+        index(tmp_path / "a.tar", tmp_path)
+
+
 def test_a_full_disk_is_told_and_leaves_no_half_index(tmp_path):
     tar = write_tar(tmp_path / "a.tar", frame_names())
     with full_disk(at=150), pytest.raises(InputError, match=r"index\.npy: the disk is full"):
@@ -147,3 +175,24 @@ def test_a_folder_that_is_none_or_empty_is_named(tmp_path):
         index_folder(tmp_path / "none", tmp_path / "index.csv", separator="_")
     with pytest.raises(InputError, match="contains no frames named"):
         index_folder(tmp_path, tmp_path / "index.csv", separator="_")
+
+
+def test_links_to_themselves_are_no_videos(tmp_path, loose):
+    (loose / "self").symlink_to("self")
+    (loose / "0BX9N/0BX9N-000004.jpg").symlink_to("0BX9N-000004.jpg")
+    index_folder(loose, tmp_path / "index.csv", separator="-")
+    assert (tmp_path / "index.csv").read_text().splitlines()[1:] == ["0BX9N,4,0", "46GP8,5,0", "YSKX3,12,0"]
+    frames = tmp_path / "frames.csv"
+    frames.write_text(f"video,frames,archive,index,first\n0BX9N,4,{frame_pattern(loose, '0BX9N', '-')},,0\n")
+    with pytest.raises(InputError, match=r"frame 3 of video 0BX9N cannot be read .*0BX9N-000004\.jpg"):
+        FrameArchive(frames).read("0BX9N", 3)
+
+
+@pytest.mark.parametrize("video", ["caf\udce9", "a\nb", "\033[31m"])
+def test_an_odd_name_of_a_folder_is_named(tmp_path, loose, video):
+    (loose / "0BX9N").rename(loose / video)
+    for path in list((loose / video).iterdir()):
+        path.rename(path.with_name(path.name.replace("0BX9N", video)))
+    with pytest.raises(InputError, match=r"%d: .*expected a name of a video .*, got") as error:
+        index_folder(loose, tmp_path / "index.csv", separator="-")
+    assert str(error.value).isprintable()

@@ -100,7 +100,7 @@ def test_a_film_in_both_splits_is_named(project):
 
 
 def test_a_selection_without_boxes_is_refused(project):
-    with pytest.raises(InputError, match="no box of any of the 2 films selected, so there is nothing to test on"):
+    with pytest.raises(InputError, match=r"boxes_val\.csv: expected boxes of the 2 films selected.*got none in 3 rows"):
         make_lists(project, videos=["-t", "idle"])
 
 
@@ -113,6 +113,20 @@ def test_ground_truth_of_other_films_is_refused(project):
 @pytest.mark.parametrize(
     ("file", "content", "words"),
     [
+        ("ground_truth_train", "", r"ground_truth_train\.csv: expected boxes of the 3 films.*got none in 0 rows"),
+        ("boxes_train", "", r"boxes_train\.csv: expected boxes of the 3 films.*got none in 0 rows with a score"),
+        (
+            "boxes_train",
+            "v,0903,0.1,0.1,0.5,0.5,,0.8\n",
+            r"boxes_train\.csv: expected boxes.*got none in 0 rows with a",
+        ),
+        ("ground_truth", "v,0902,0.5,0.1,0.1,0.5,12,0\n", r"ground_truth\.csv, line 1: a box without extent"),
+        ("ground_truth", "v,0902,0.1,0.1,0.5,0.5,12,anna\n", r"ground_truth\.csv, line 1: person is 'anna', not a"),
+        (
+            "label_map",
+            'name: "a"\nname: "b"\nid: 2\n',
+            r"label_map\.pbtxt, line 2: a name, but 'a' before it has no id",
+        ),
         ("excluded", "v,0905\nv,0906,1\n", r"excluded\.csv, line 2: 3 columns, not 2"),
         ("label_map", "<html>\n", r"label_map\.pbtxt: holds no class"),
         ("label_map", 'name: "fly"\nid: 81\n', r"label_map\.pbtxt: action 81 is not one of 1"),
@@ -123,6 +137,16 @@ def test_files_of_the_score_are_looked_at_before_training(project, file, content
     (project / FILES[file]).write_text(content)
     with pytest.raises(InputError, match=words):
         make_lists(project)
+
+
+def test_detections_without_extent_are_logged(project, caplog):
+    caplog.set_level(logging.INFO)
+    with (project / "boxes_val.csv").open("a") as file:
+        file.write("v,0904,0.5,0.2,0.5,0.5,,0.95\nv,0904,0.6,0.2,0.5,0.5,,0.95\nv,0904,0.6,0.2,0.5,0.5,,0.5\n")
+    rows = list(csv.reader(make_lists(project)["val"].open()))
+    assert [row[1] for row in rows[1:]] == ["902", "903"]
+    said = "val: skipped 2 rows of 1 files of detections, boxes without extent (x1 >= x2 or y1 >= y2): "
+    assert said + str(project / "boxes_val.csv") in caplog.text
 
 
 def test_nothing_is_written_under_a_final_name_when_files_are_wrong(project):

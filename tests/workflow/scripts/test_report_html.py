@@ -15,13 +15,14 @@ import pytest
 import simplejpeg
 import yaml
 
-from tests.helpers.made_up_results import METHODS, RUN, made_up, write_published
+from tests.helpers.damage import empty, make_folder, truncate, write_noise
+from tests.helpers.made_up_results import METHODS, RUN, made_up, read, write_published
 from trainer.data.frame_archive import index_tar, write_index
 from trainer.utils.errors import InputError
 from workflow.lib.report import plot_style
+from workflow.lib.report.dataset_scatter import plot_dataset_scatter
 from workflow.lib.report.examples import best_run_examples, evenly_spaced, run_examples
 from workflow.lib.report.step_costs import step_costs
-from workflow.lib.report.dataset_scatter import plot_dataset_scatter
 from workflow.scripts.plot_mean_ap import plot_mean_ap
 from workflow.scripts.report_html import duration, facts, report
 
@@ -170,6 +171,38 @@ def test_missing_frames_are_reported(tmp_path):
         run_examples(results.runs.folder[0])
     shown = best_run_examples(results)
     assert shown.examples == [] and "frame 0 of video -v" in shown.missing
+
+
+@pytest.mark.parametrize("damage", [empty, truncate, make_folder, write_noise])
+@pytest.mark.parametrize("name", ["predictions.npz", "config.yaml", "per_class.csv"])
+def test_damaged_files_of_the_best_run_are_reported(tmp_path, name, damage):
+    results = with_predictions(tmp_path, made_up(tmp_path / "runs"))
+    path = Path(results.runs.folder[3], name)
+    damage(path)
+    shown = best_run_examples(results)
+    assert shown.examples == [] and shown.missing.startswith(f"{path}: ") and "\n" not in shown.missing
+
+
+def test_missing_lists_are_reported(tmp_path):
+    results = with_predictions(tmp_path, made_up(tmp_path / "runs"))
+    (tmp_path / "frames.csv").unlink()
+    assert "frames.csv" in best_run_examples(results).missing
+
+
+def test_the_page_names_damaged_runs_and_files(tmp_path):
+    published = write_published(tmp_path / "published.tsv")
+    made_up(tmp_path / "runs", "charades", (1,), published)
+    empty(tmp_path / "runs/charades/moco/seed1/history.csv")
+    results = with_predictions(tmp_path, read(tmp_path / "runs", published=published, partial=True))
+    (tmp_path / "costs/cut_film").mkdir(parents=True)
+    (tmp_path / "costs/cut_film/a.tsv").touch()
+    (tmp_path / "records").mkdir()
+    (tmp_path / "records/a.json").touch()
+    folders = tmp_path / "costs", tmp_path / "records"
+    text = report(TEMPLATE, [results], [], *folders, CONFIG, PUBLISHED, METHOD_ROWS, partial=True)
+    assert "damaged: seed1/history.csv" in text
+    assert f"Not counted: {tmp_path}/runs/charades/moco/seed1/history.csv: damaged (empty" in text
+    assert f"unknown ({tmp_path}/records/a.json: damaged" in text
 
 
 def test_examples_are_of_the_best_run(tmp_path):

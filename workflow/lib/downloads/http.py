@@ -11,14 +11,17 @@ import logging
 import os
 import re
 import shutil
+import threading
 import time
+from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import requests
-from urllib3.util import Retry
+import urllib3
 
-from workflow.lib.downloads.progress import TransferLog, size_text
+from workflow.lib.downloads.progress import MIN_BYTES_PER_MINUTE, TooSlow, TransferLog, size_text
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +29,10 @@ log = logging.getLogger(__name__)
 BACKOFF_SECONDS = (2, 5, 15, 30, 60, 120)
 # Seconds to connect, and between two pieces of the content.
 TIMEOUTS = (30, 60)
+# Seconds until all headers have come, those of redirects included.
+ANSWER_SECONDS = 300
+# The longest wait that a server may ask for (Retry-After), in seconds.
+MAX_PAUSE_SECONDS = 600
 # Temporary, as are all 5xx; any other 4xx is final (S3 answers 403 if a file does not exist).
 RETRYABLE_STATUS = {408, 425, 429}
 # Small enough that an interruption loses little, large enough for a gigabit per second.
@@ -55,7 +62,7 @@ class HttpTransfer:
 
     def run(self, backoff=BACKOFF_SECONDS) -> Path:
         """Return the path of the complete file, still under its hidden name."""
-        failures, most = 0, 0
+        failures, most, since = 0, 0, time.monotonic()
         with requests.Session() as session:
             while True:
                 try:
@@ -63,8 +70,11 @@ class HttpTransfer:
                 except Interrupted as problem:
                     held = self._held()
                     arrived = held.stat().st_size if held else 0
-                    failures = 1 if arrived > most else failures + 1
-                    most = max(most, arrived)
+                    now = time.monotonic()
+                    if arrived - most > MIN_BYTES_PER_MINUTE * (now - since) / 60:
+                        failures, most, since = 1, arrived, now
+                    else:
+                        failures += 1
                     if failures > len(backoff):
                         raise Unavailable(
                             f"gave up after {failures} attempts without progress; the last: {problem}"
@@ -81,32 +91,58 @@ class HttpTransfer:
             return held
         headers = {"Accept-Encoding": "identity", **({"Range": f"bytes={offset}-"} if offset else {})}
         try:
-            with session.get(self.url, headers=headers, stream=True, timeout=self.timeouts) as response:
+            with self._answer(session, headers) as response:
                 partial, offset = self._accept(response, held, offset)
                 self._append(response, partial, offset)
-        except requests.RequestException as error:
-            if isinstance(error, ValueError):  # not a URL, or one of an unknown scheme
-                raise Unavailable(str(error)) from error
+        except (ValueError, requests.TooManyRedirects) as error:  # no address, or one to which nothing leads
+            raise Unavailable(printable(error)) from error
+        except (requests.RequestException, urllib3.exceptions.HTTPError, TooSlow) as error:
             raise Interrupted(_reason(error)) from error
         arrived, total = partial.stat().st_size, self._size_in_name(partial)
         if total is not None and arrived != total:
             raise Interrupted(f"the connection ended after {arrived:,} of {total:,} bytes")
         return partial
 
+    def _answer(self, session, headers) -> requests.Response:
+        """Request the file; return the response, of which the headers have come, but no content.
+
+        The time-outs limit the pause between two bytes. The time of all is limited by waiting in a thread, which is
+        abandoned.
+        """
+        answer = Future()
+
+        def request():
+            try:
+                answer.set_result(session.get(self.url, headers=headers, stream=True, timeout=self.timeouts))
+            except Exception as error:
+                answer.set_exception(error)
+
+        threading.Thread(target=request, daemon=True).start()
+        try:
+            return answer.result(ANSWER_SECONDS)
+        except TimeoutError as error:
+            raise Interrupted(f"no complete headers in {ANSWER_SECONDS:.0f} s") from error
+
     def _accept(self, response, held, offset):
         """Check status and headers of a response; return the partial file to write to, and the first byte to write."""
         status = response.status_code
         if status >= 500 or status in RETRYABLE_STATUS:
-            pause = Retry().get_retry_after(response.raw) or 0
+            pause = _pause(response)
+            if pause > MAX_PAUSE_SECONDS:
+                raise Unavailable(f"HTTP status {status}: asks to wait {pause:,} s, more than {MAX_PAUSE_SECONDS}")
             raise Interrupted(f"HTTP status {status}", pause)
-        if status == 416:  # the range is outside the file, so the file at the source has changed
+        if status == 416 and held:  # the range is outside the file, so the file at the source has changed
             held.unlink()
             raise Interrupted("the file at the source has changed, starting again")
-        if status not in (200, 206):
-            raise Unavailable(f"HTTP status {status} {response.reason}")
+        if status not in ((200, 206) if offset else (200,)):
+            raise Unavailable(f"HTTP status {status} {printable(response.reason)}")
+        if (encoding := response.headers.get("Content-Encoding", "identity")) != "identity":
+            raise Unavailable(f"sends Content-Encoding {encoding!r}, expected identity")
 
         start, total = _extent(response)
-        if self.size is not None and total is not None and total != self.size:
+        if total is None:
+            total = self.size
+        elif self.size not in (None, total):
             raise Unavailable(f"offers {total:,} bytes, expected {self.size:,}")
         partial = self._partial(response, total)
         if held and (start != offset or partial != held):
@@ -120,14 +156,20 @@ class HttpTransfer:
         return partial, start
 
     def _append(self, response, partial, offset):
-        transfer = TransferLog(self.destination.name, offset, self._size_in_name(partial))
+        total = self._size_in_name(partial)
+        transfer = TransferLog(self.destination.name, offset, total)
         if offset == 0:
             partial.unlink(missing_ok=True)
         # Unbuffered, so that no byte that has arrived is lost if this process is killed.
         with partial.open("r+b" if offset else "wb", buffering=0) as file:
             file.seek(offset)
-            for chunk in response.iter_content(CHUNK_BYTES):
-                file.write(chunk)
+            # read1 returns what has arrived; read would wait for all of CHUNK_BYTES, however slowly they come.
+            while chunk := response.raw.read1(CHUNK_BYTES):
+                if total is not None and transfer.done + len(chunk) > total:
+                    partial.unlink()
+                    raise Unavailable(f"sends more than the {total:,} bytes expected")
+                if file.write(chunk) < len(chunk):  # the next part would lie in a wrong place
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(partial))
                 transfer.add(len(chunk))
 
     def _held(self) -> Path | None:
@@ -155,21 +197,39 @@ def partial_files(destination, url_hash=""):
 def _extent(response) -> tuple[int, int | None]:
     """Return the first byte of the response's content, and the size of the whole file if the server tells."""
     if response.status_code == 206:
-        match = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
+        match = re.fullmatch(r"bytes ([0-9]{1,18})-[0-9]+/([0-9]{1,18}|\*)", response.headers.get("Content-Range", ""))
         if match is None:
             raise Interrupted("the server's answer to a Range request has no Content-Range")
         return int(match[1]), None if match[2] == "*" else int(match[2])
     length = response.headers.get("Content-Length")
+    if length and not re.fullmatch("[0-9]{1,18}", length):
+        raise Unavailable(f"sends Content-Length {length[:40]!r}, expected a number")
     return 0, int(length) if length else None
+
+
+def _pause(response) -> int:
+    """Return the seconds that the server asks to wait; 0 if it asks for none, or in words of its own."""
+    with suppress(urllib3.exceptions.InvalidHeader, ValueError, OverflowError):
+        return urllib3.Retry().get_retry_after(response.raw) or 0
+    return 0
 
 
 def _reason(error) -> str:
     """Return the cause of an error, without the exceptions that requests wraps around it."""
-    if isinstance(error, requests.Timeout):
+    if isinstance(error, TooSlow):
+        return str(error)
+    if isinstance(error, (requests.Timeout, urllib3.exceptions.TimeoutError)):
         return "timed out"
-    if isinstance(error, requests.exceptions.ChunkedEncodingError):
+    if isinstance(error, (requests.exceptions.ChunkedEncodingError, urllib3.exceptions.ProtocolError)):
         return "the connection was cut"
-    return str(error).rpartition(": ")[2].rstrip("'\")>")
+    while inner := next((e for e in (getattr(error, "reason", None), *error.args) if isinstance(e, Exception)), None):
+        error = inner
+    return printable(str(error).rpartition(": ")[2]) or type(error).__name__
+
+
+def printable(text) -> str:
+    """Return what a server said as one line without control characters, which a terminal would obey."""
+    return "".join(c if c.isprintable() else " " for c in str(text)).strip()
 
 
 def _short_hash(text) -> str:

@@ -1,4 +1,4 @@
-"""Log the progress of a transfer."""
+"""Log the progress of a transfer, and end one that is too slow."""
 
 import logging
 import time
@@ -6,20 +6,32 @@ import time
 log = logging.getLogger(__name__)
 
 LOG_SECONDS = 10  # between two lines
+RATE_SECONDS = 60  # between two checks of the rate
+MIN_BYTES_PER_MINUTE = 250_000  # at this rate, a film of AVA would take a day
+
+
+class TooSlow(Exception):
+    """Bytes arrive, but too slowly to wait for."""
 
 
 class TransferLog:
     """Log every few seconds how much has arrived, the rate and the time left."""
 
-    def __init__(self, name, done, total):
+    def __init__(self, name, done, total, rate_seconds=None):
         self.name, self.done, self.total = name, done, total
-        self.started = self.logged = time.monotonic()
-        self.done_at_start = done
+        self.rate_seconds = rate_seconds or RATE_SECONDS
+        self.started = self.logged = self.checked = time.monotonic()
+        self.done_at_start = self.done_at_check = done
 
     def add(self, count):
-        """Count bytes that have arrived."""
+        """Count bytes that have arrived; raise TooSlow if they are fewer than MIN_BYTES_PER_MINUTE."""
         self.done += count
         now = time.monotonic()
+        if (seconds := now - self.checked) >= self.rate_seconds:
+            arrived = self.done - self.done_at_check
+            if arrived < MIN_BYTES_PER_MINUTE * seconds / 60:
+                raise TooSlow(f"only {arrived:,} bytes in {seconds:.0f} s")
+            self.checked, self.done_at_check = now, self.done
         if now - self.logged < LOG_SECONDS:
             return
         self.logged = now

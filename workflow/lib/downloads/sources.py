@@ -13,7 +13,7 @@ from trainer.utils.errors import InputError
 from trainer.utils.files import atomic_write, explain_full_disk
 from workflow.lib.downloads import youtube
 from workflow.lib.downloads.file_checks import check_content
-from workflow.lib.downloads.http import BACKOFF_SECONDS, TIMEOUTS, HttpTransfer, Unavailable, partial_files
+from workflow.lib.downloads.http import BACKOFF_SECONDS, TIMEOUTS, HttpTransfer, Unavailable, partial_files, printable
 from workflow.lib.downloads.progress import size_text
 
 log = logging.getLogger(__name__)
@@ -52,6 +52,11 @@ def download(
         except Unavailable as problem:
             log.warning("%s: %s", url, problem)
             problems.append(f"{url}: {problem}")
+        except InputError:  # the disk is full: no other source would help
+            raise
+        except Exception as error:
+            log.exception("%s", url)
+            problems.append(f"{url}: {type(error).__name__}: {printable(error)}")
         else:
             log.info("%s: %s in %.0f s from %s", destination, size_text(found), time.monotonic() - started, url)
             _delete_partials(destination)
@@ -76,7 +81,7 @@ def _transferred(url, destination, size, ffmpeg, backoff, timeouts):
         try:
             partial = youtube.download_from_youtube(url, destination, ffmpeg)
         except InputError as error:
-            raise Unavailable(str(error)) from error
+            raise Unavailable(printable(error)) from error
     else:
         partial = HttpTransfer(url, destination, size, timeouts).run(backoff)
     try:

@@ -7,11 +7,12 @@ from yt_dlp import YoutubeDL
 from yt_dlp.utils import YoutubeDLError
 
 from trainer.utils.errors import InputError
-from workflow.lib.downloads.progress import TransferLog
+from workflow.lib.downloads.progress import TooSlow, TransferLog
 from workflow.lib.film import ffmpeg_binary
 
 log = logging.getLogger(__name__)
 
+RATE_SECONDS = 600  # as yt-dlp itself tries for minutes to go on after a pause
 HOSTS = ("www.youtube.com", "youtube.com", "youtu.be")
 
 
@@ -24,7 +25,8 @@ def download_from_youtube(url, destination, ffmpeg=None) -> Path:
     """Download the film of a page by yt-dlp, in the container of ``destination``'s suffix; return its hidden path.
 
     Streams that fit the container are preferred and copied into it, never re-encoded. Resolutions up to 720p are
-    preferred, as no clip uses more than 320 pixels of the short side. Raises InputError with yt-dlp's message.
+    preferred, as no clip uses more than 320 pixels of the short side. Raises InputError with yt-dlp's message, or
+    if the bytes come too slowly.
     """
     container = destination.suffix.removeprefix(".")
     folder = partial_folder(destination)
@@ -49,7 +51,7 @@ def download_from_youtube(url, destination, ffmpeg=None) -> Path:
     try:
         with YoutubeDL(options) as downloader:
             downloader.download([url])
-    except YoutubeDLError as error:
+    except (YoutubeDLError, TooSlow) as error:
         raise InputError(str(error).removeprefix("ERROR: ")) from error
     film = folder / f"film.{container}"
     if not film.is_file():
@@ -69,7 +71,7 @@ class _ProgressHook:
         done = status.get("downloaded_bytes") or 0
         if status.get("filename") != self.stream:
             self.stream = status.get("filename")
-            self.transfer = TransferLog(self.name, done, None)
+            self.transfer = TransferLog(self.name, done, None, RATE_SECONDS)
         # yt-dlp learns the total late, or only estimates it
         self.transfer.total = status.get("total_bytes") or status.get("total_bytes_estimate")
         self.transfer.add(done - self.transfer.done)

@@ -12,8 +12,9 @@ from trainer import config
 from trainer.data.frame_archive import FrameArchive, decode
 from trainer.metrics import ava_csv
 from trainer.metrics.ava import box_iou
+from trainer.run_files import read_arrays
 from trainer.utils.errors import InputError
-from workflow.lib.report.results import Results, mean_map
+from workflow.lib.report.results import Results, mean_map, read_per_class
 
 EXAMPLES = 4  # of a dataset
 STRIP_FRAMES = 5  # of an example, evenly spaced over its clip or video
@@ -63,20 +64,18 @@ def best_run_examples(results: Results) -> RunExamples:
     label = results.methods.label[best]
     try:
         return RunExamples(results.title, label, run_examples(runs.folder[runs["mAP"].idxmax()]))
-    except InputError as error:
+    except (InputError, OSError) as error:  # e.g. frames or lists that were deleted after the training
         return RunExamples(results.title, label, [], str(error))
 
 
 def run_examples(folder, count=EXAMPLES) -> list[Example]:
     """Return at most ``count`` examples, evenly spaced over the test set; raise InputError if frames are missing."""
     run = config.load(f"{folder}/config.yaml")
-    with np.load(f"{folder}/predictions.npz") as arrays:
-        predictions = dict(arrays)
+    predictions = read_arrays(f"{folder}/predictions.npz", "video", "score")
     frames = FrameArchive(run.data.frames)
     if "box" in predictions:
         return key_second_examples(run, predictions, frames, count)
-    names = pd.read_csv(f"{folder}/per_class.csv").name.tolist()
-    return video_examples(predictions, frames, names, count)
+    return video_examples(predictions, frames, read_per_class(folder).name.tolist(), count)
 
 
 def key_second_examples(run, predictions, frames, count) -> list[Example]:

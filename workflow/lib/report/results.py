@@ -1,13 +1,15 @@
 """The finished runs of a dataset, read once for tables, figures and the report page."""
 
-import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from trainer.config import Run, fingerprint
 from trainer.datasets import DATASETS
+from trainer.run_files import DamagedFile, explain_damage, read_csv, read_json
 from trainer.utils.settings import read
 from workflow.lib.settings import PublishedRow
 from workflow.lib.validation import read_table
@@ -21,6 +23,7 @@ class Results:
     methods: pd.DataFrame  # by method, in the order of the tables: label, pretraining, wanted (number of runs)
     runs: pd.DataFrame  # a row per finished run: folder, and the content of its metrics.json; mAP as a fraction
     published: pd.DataFrame | None  # by method: mAP in percent, source; None: no published numbers are compared
+    damaged: dict[str, list[DamagedFile]] = field(default_factory=dict)  # by method: of runs that do not count
 
     @property
     def title(self) -> str:
@@ -28,7 +31,7 @@ class Results:
 
     @property
     def pending(self) -> int:
-        """The number of runs that are not finished."""
+        """The number of runs that are not finished, or damaged."""
         return int(self.methods.wanted.sum()) - len(self.runs)
 
     def pretrained(self, *kinds) -> pd.Index:
@@ -36,37 +39,75 @@ class Results:
         return self.methods.index[self.methods.pretraining.isin(kinds)]
 
 
-def read_all(datasets) -> list[Results]:
-    """Read the results of several datasets; ``datasets``: the arguments of ``read_results`` for each."""
-    return [read_results(**dataset) for dataset in datasets]
+def read_all(job) -> list[Results]:
+    """Read the results that a rule's job names in its params; in results/partial/, damaged runs do not count."""
+    return [read_results(**dataset, partial=bool(job.wildcards.partial)) for dataset in job.params.results]
 
 
-def read_results(dataset, methods, runs, published=None) -> Results:
+def read_results(dataset, methods, runs, published=None, partial=False) -> Results:
     """Read the metrics.json of the finished ones of ``runs``.
 
     ``methods``: {method: {"label": ..., "pretraining": ...}} in the order of the tables; ``runs``: all runs of the
     experiment, {method: {folder: mapping in the shape of trainer.config.Run}}; ``published``: path of a table of
-    published mAP, or None.
+    published mAP, or None. Raises DamagedFile if a file of a run is damaged; with ``partial``, that run does not count.
     """
-    wanted = [len(runs[method]) for method in methods]
-    finished = [folder for method in methods for folder, run in runs[method].items() if is_finished(folder, run)]
-    rows = [{"folder": folder, **json.loads((Path(folder) / "metrics.json").read_text())} for folder in finished]
+    rows, damaged = [], {}
+    for method in methods:
+        for folder, run in runs[method].items():
+            try:
+                rows += [{"folder": folder, **metrics} for metrics in read_finished(folder, run)]
+            except DamagedFile as error:
+                if not partial:
+                    raise
+                damaged.setdefault(method, []).append(error)
     return Results(
         dataset,
-        pd.DataFrame.from_dict(methods, orient="index").assign(wanted=wanted),
+        pd.DataFrame.from_dict(methods, orient="index").assign(wanted=[len(runs[method]) for method in methods]),
         pd.DataFrame(rows, columns=None if rows else ["folder", "method", "seed", "mAP"]),
         read_published(published, dataset) if published else None,
+        damaged,
     )
 
 
-def is_finished(folder, run) -> bool:
-    """Return whether ``folder`` has the metrics of its last training, and that training had the settings of ``run``."""
-    metrics, environment = Path(folder) / "metrics.json", Path(folder) / "environment.json"
-    if not (metrics.is_file() and environment.is_file()):
-        return False
-    scored, trained = (json.loads(path.read_text()) for path in (metrics, environment))
-    expected = fingerprint(read(Run, run, folder)), trained.get("time")
-    return (scored.get("fingerprint"), scored.get("trained")) == expected
+def read_finished(folder, run) -> list[dict]:
+    """Return the metrics of the last training in ``folder``, or nothing if it is not scored or not that of ``run``.
+
+    Raises DamagedFile if a file that tables and figures show is damaged.
+    """
+    if not (Path(folder, "metrics.json").exists() and Path(folder, "environment.json").exists()):
+        return []
+    metrics = read_json(f"{folder}/metrics.json")
+    expected = fingerprint(read(Run, run, folder)), read_json(f"{folder}/environment.json", time=str)["time"]
+    if (metrics.get("fingerprint"), metrics.get("trained")) != expected:
+        return []
+    metrics = read_json(f"{folder}/metrics.json", mAP=float, method=str, seed=int, epochs=int)
+    read_environment(folder)
+    classes, epochs = read_per_class(folder), read_history(folder).epoch
+    if not np.isclose(classes.ap.mean(), metrics["mAP"], rtol=1e-9, equal_nan=True):
+        raise DamagedFile(f"{folder}/per_class.csv", f"damaged (mean ap {classes.ap.mean()}, mAP {metrics['mAP']})")
+    if epochs.tolist() != list(range(1, metrics["epochs"] + 1)):
+        raise DamagedFile(f"{folder}/history.csv", f"damaged (lacks some of {metrics['epochs']} epochs)")
+    return [metrics]
+
+
+def read_environment(folder) -> dict:
+    """Return when, by which code and on what a run was trained."""
+    path = f"{folder}/environment.json"
+    made = read_json(path, time=str, code=str, processor=str, packages=dict)
+    with explain_damage(path):
+        datetime.fromisoformat(made["time"])
+        made["packages"]["torch"]
+    return made
+
+
+def read_per_class(folder) -> pd.DataFrame:
+    """Return a run's average precision by class."""
+    return read_csv(f"{folder}/per_class.csv", numbers=["ap"], text=["name"])
+
+
+def read_history(folder) -> pd.DataFrame:
+    """Return a run's row per epoch."""
+    return read_csv(f"{folder}/history.csv", numbers=["epoch", "loss", "mAP"])
 
 
 def read_published(path, dataset) -> pd.DataFrame:
@@ -87,7 +128,7 @@ def mean_map(results: Results) -> pd.Series:
 def average_precisions(results: Results) -> pd.DataFrame:
     """Return average precision in percent: a row per finished run (method, seed), a column per class with positives."""
     runs = {
-        (run.method, run.seed): 100 * pd.read_csv(f"{run.folder}/per_class.csv").set_index("name")["ap"]
+        (run.method, run.seed): 100 * read_per_class(run.folder).set_index("name")["ap"]
         for run in results.runs.itertuples()
     }
     table = pd.DataFrame(runs, dtype=float).T
@@ -105,5 +146,5 @@ def histories(results: Results) -> dict[str, list[pd.DataFrame]]:
     """Read history.csv of every finished run, by method."""
     curves = {method: [] for method in results.methods.index}
     for run in results.runs.itertuples():
-        curves[run.method].append(pd.read_csv(f"{run.folder}/history.csv"))
+        curves[run.method].append(read_history(run.folder))
     return curves

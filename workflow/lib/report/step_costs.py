@@ -1,17 +1,23 @@
 """The cost of each step of the workflow, from the benchmark file that Snakemake writes for every job."""
 
+import logging
 from pathlib import Path
 
 import pandas as pd
 
+from trainer.run_files import DamagedFile, explain_damage
+
+log = logging.getLogger(__name__)
+
 HOUR = 3600
 
 
-def step_costs(folder, gpus) -> pd.DataFrame:
+def step_costs(folder, gpus, partial=False) -> pd.DataFrame:
     """Return the cost of each step and dataset, a row each, in the order in which the steps' first jobs ended.
 
     ``folder`` holds <step>.tsv or <step>/**/*.tsv. ``gpus``: the number of GPUs that trained each run, by
-    "dataset/method/seed0"; jobs of other runs do not count.
+    "dataset/method/seed0"; jobs of other runs do not count. Raises DamagedFile if a benchmark file is damaged; with
+    ``partial``, its job does not count, as Snakemake may be writing it.
     Columns: step, dataset, jobs, hours (sum of the jobs' wall time), longest (h, longest job), gpu_hours, memory (GB,
     largest job).
     """
@@ -21,16 +27,15 @@ def step_costs(folder, gpus) -> pd.DataFrame:
         dataset = name.partition("/")[0] if name.count("/") == 2 else ""
         if dataset and name not in gpus:
             continue
-        measured = pd.read_csv(path, sep="\t", na_values="-").iloc[-1]
-        jobs.append(
-            {
-                "step": step,
-                "dataset": dataset,
-                "hours": measured["s"] / HOUR,
-                "gpu_hours": measured["s"] / HOUR * gpus.get(name, 0),
-                "memory": measured.get("max_rss") / 1024,  # Snakemake's MB are MiB
-            }
-        )
+        try:
+            hours, memory = _measured(path)
+        except DamagedFile as error:
+            if not partial:
+                raise
+            log.warning("%s", error)
+            continue
+        gpu_hours = hours * gpus.get(name, 0)
+        jobs.append({"step": step, "dataset": dataset, "hours": hours, "gpu_hours": gpu_hours, "memory": memory})
     columns = ["step", "dataset", "jobs", "hours", "longest", "gpu_hours", "memory"]
     if not jobs:
         return pd.DataFrame(columns=columns)
@@ -46,3 +51,10 @@ def step_costs(folder, gpus) -> pd.DataFrame:
         )
         .reset_index()[columns]
     )
+
+
+def _measured(path):
+    """Return wall time (h) and memory (GB) of a job's last run."""
+    with explain_damage(path, "delete it; its job is then not counted"):
+        last = pd.read_csv(path, sep="\t", na_values="-").iloc[-1]
+        return float(last["s"]) / HOUR, float(last["max_rss"]) / 1024  # Snakemake's MB are MiB

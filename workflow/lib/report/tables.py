@@ -34,16 +34,23 @@ def table(results: Results) -> pd.DataFrame:
         columns["difference"] = columns["mAP"] - results.published.mAP
     columns |= {name: runs[name].first() for name in PROPERTIES if name in results.runs}
     if results.pending:
-        columns["status"] = columns["seeds"].combine(results.methods.wanted, status)
+        columns["status"] = pd.Series(
+            {
+                method: status(columns["seeds"][method], wanted, results.damaged.get(method, []))
+                for method, wanted in results.methods.wanted.items()
+            }
+        )
     rows = pd.DataFrame(columns).reindex(results.methods.index).rename_axis("method").reset_index()
     return rows.astype({name: "Int64" for name in COUNTS if name in rows})  # whole numbers beside empty cells
 
 
-def status(finished, wanted) -> str:
-    """Return the state of a method's runs for a reader."""
+def status(finished, wanted, damaged) -> str:
+    """Return the state of a method's runs for a reader; ``damaged``: the errors of those that do not count."""
     if finished == wanted:
         return "finished"
-    return f"{finished} of {wanted} runs" if finished else "pending"
+    parts = [f"{finished} of {wanted} runs"] if finished else []
+    parts += [f"damaged: {error.path.parent.name}/{error.path.name}" for error in damaged]
+    return ", ".join(parts) or "pending"
 
 
 def text_table(results: Results) -> TextTable:
@@ -95,7 +102,13 @@ def note(results: Results) -> str:
         sentences.append("GFLOPs of one clip; Trained and Tested on: videos.")
     if results.pending:
         sentences.append(f"{results.pending} of {results.methods.wanted.sum()} runs are pending.")
+    sentences += damage(results)
     return " ".join(sentences)
+
+
+def damage(results: Results) -> list[str]:
+    """Return a sentence for each damaged run: the file and what to do about it."""
+    return [f"Not counted: {error}." for errors in results.damaged.values() for error in errors]
 
 
 def published_sources(results: Results) -> str:
@@ -137,6 +150,7 @@ def side_by_side_text_table(datasets: list[Results]) -> TextTable:
             sentences.append(f"Published numbers of {results.title} are from {sources}.")
     if pending := sum(results.pending for results in datasets):
         sentences.append(f"{pending} runs are pending.")
+    sentences += [sentence for results in datasets for sentence in damage(results)]
     title = " and ".join(results.title for results in datasets)
     return TextTable(f"{title}: mAP in percent", columns, " ".join(sentences))
 

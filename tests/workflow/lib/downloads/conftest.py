@@ -1,3 +1,6 @@
+import time
+from types import SimpleNamespace
+
 import pytest
 
 from tests.helpers.web import serve
@@ -14,5 +17,5 @@ def web():
 def pauses(monkeypatch):
     """Record the pauses between attempts instead of waiting."""
     made = []
-    monkeypatch.setattr(http.time, "sleep", made.append)
+    monkeypatch.setattr(http, "time", SimpleNamespace(sleep=made.append, monotonic=time.monotonic))
     return made

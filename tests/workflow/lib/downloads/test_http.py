@@ -1,5 +1,6 @@
 """A server with every fault: the transfer resumes or fails with a clear message, and never leaves a damaged file."""
 
+import gzip
 import shutil
 import signal
 import subprocess
@@ -13,7 +14,7 @@ from tests.helpers.files import CONTENT, hidden, visible
 from tests.helpers.full_disk import full_disk
 from tests.helpers.paths import ROOT
 from trainer.utils.errors import InputError
-from workflow.lib.downloads import http
+from workflow.lib.downloads import http, progress
 from workflow.lib.downloads.sources import download
 
 
@@ -124,3 +125,117 @@ def test_a_name_of_odd_characters(web, tmp_path):
     download([url], tmp_path / "-a [1]*.bin", backoff=(0,))
     assert visible(tmp_path) == ["-a [1]*.bin"]
     assert hidden(tmp_path) == []
+
+
+def answer(status, body=b"", **headers):
+    """Return an answer of the server, as it is sent; a header of length is not added."""
+    lines = [f"HTTP/1.1 {status} -", *(f"{name.replace('_', '-')}: {value}" for name, value in headers.items())]
+    return "\r\n".join([*lines, "", ""]).encode("latin-1") + body
+
+
+def redirect(place):
+    return answer(302, Location=place, Content_Length=0, Connection="close")
+
+
+ODD_ANSWERS = {
+    "a 416 without a range": ((answer(416, Content_Length=0), b""), "HTTP status 416"),
+    "a 206 nobody asked for": ((answer(206, CONTENT, Content_Range="bytes 0-999999/1000000"), b""), "HTTP status 206"),
+    "a middle nobody asked for": ((answer(206, b"5678", Content_Range="bytes 5-8/10"), b""), "HTTP status 206"),
+    "a length of letters": ((answer(200, b"123", Content_Length="abc"), b""), "Content-Length 'abc'"),
+    "a negative length": ((answer(200, b"123", Content_Length="-5"), b""), "Content-Length '-5'"),
+    "a length of 5,000 digits": ((answer(200, b"123", Content_Length="9" * 5000), b""), "Content-Length '9999"),
+    "two lengths": ((answer(200, b"123", Content_Length="3, 4"), b""), "Content-Length"),
+    "gzip": ((answer(200, gzip.compress(CONTENT), Content_Encoding="gzip"), b""), "Content-Encoding 'gzip'"),
+    "a redirect to half an address": ((redirect("http://[::1"), b""), "IPv6"),
+    "a redirect to no port": ((redirect("http://localhost:99999999/"), b""), "Port out of range"),
+    "a redirect to no host": ((redirect("http://a..b/"), b""), "a..b"),
+    "a redirect of other encoding": ((redirect("http://\xff\xfe/"), b""), "decode"),
+    "a redirect to a file": ((redirect("file:///etc/passwd"), b""), "file:///etc/passwd"),
+    "a redirect to itself": ((redirect("/odd.bin"), b""), "redirects"),
+    "a wait of an hour": ((answer(503, Retry_After=3600, Content_Length=0), b""), "asks to wait 3,600 s"),
+    "a wait for ever": ((answer(429, Retry_After="9" * 5000, Content_Length=0), b""), "HTTP status 429"),
+    "a wait of words": ((answer(503, Retry_After="soon", Content_Length=0), b""), "HTTP status 503"),
+    "no HTTP": ((b"\0\1\2\r\n\r\n", b""), "gave up after"),
+    "headers without end": ((answer(200)[:-2], b"A: 1\r\n" * 200), "100 headers"),
+}
+
+
+@pytest.mark.parametrize(("fault", "problem"), ODD_ANSWERS.values(), ids=ODD_ANSWERS)
+def test_an_odd_answer_leads_to_the_next_source(web, tmp_path, pauses, caplog, fault, problem):
+    urls = [web.put("/odd.bin", CONTENT, *[fault] * 40), web.put("/a.bin", CONTENT)]
+    download(urls, tmp_path / "a.bin")
+    assert (tmp_path / "a.bin").read_bytes() == CONTENT
+    assert hidden(tmp_path) == []
+    assert problem in caplog.text
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("http://[::1/a", "http://a..b/a", "http://.a/a", "http://a:b/a", "http:///a", "http://\0/a"),
+        *("//a/b", "/" + "a" * 300, "file:///self", "\0", ""),
+    ],
+)
+def test_a_bad_address_leads_to_the_next_source(web, tmp_path, pauses, url):
+    (tmp_path / "self").symlink_to("self")
+    download([url.replace("///self", f"//{tmp_path}/self"), web.put("/a.bin", CONTENT)], tmp_path / "a.bin")
+    assert (tmp_path / "a.bin").read_bytes() == CONTENT
+
+
+def test_a_server_may_ask_to_wait_for_minutes_only(web, tmp_path, pauses):
+    asked = [(answer(503, Retry_After=wait, Content_Length=0), b"") for wait in ("soon", 7, 600)]
+    download([web.put("/a.bin", CONTENT, *asked)], tmp_path / "a.bin")
+    assert pauses == [2, 7, 600]
+    with pytest.raises(InputError, match=r"HTTP status 503: asks to wait 601 s, more than 600"):
+        download([web.put("/a.bin", CONTENT, (answer(503, Retry_After=601), b""))], tmp_path / "b.bin")
+
+
+@pytest.mark.parametrize("known", ["by its source", "by its headers"])
+def test_more_than_the_known_size_stops_at_once(web, tmp_path, pauses, known):
+    if known == "by its source":
+        url, size = web.put("/a.bin", CONTENT, (answer(200), CONTENT)), len(CONTENT)
+    else:
+        more = answer(206, Content_Range="bytes 393216-999999/1000000", ETag='"one"')
+        url, size = web.put("/a.bin", CONTENT, ("cut", 393_216), (more, CONTENT)), None
+    with pytest.raises(InputError, match=r"sends more than the 1,000,000 bytes"):
+        download([url], tmp_path / "a.bin", size=size)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_of_known_size_is_resumed_though_the_server_tells_none(web, tmp_path, pauses):
+    url = web.put("/a.bin", CONTENT, (answer(200, CONTENT[:400_000], ETag='"one"'), b""))
+    download([url], tmp_path / "a.bin", size=len(CONTENT))
+    assert (tmp_path / "a.bin").read_bytes() == CONTENT
+    assert web.requests[-1][1] == "bytes=400000-"
+
+
+def test_chunks_without_a_size_arrive_whole(web, tmp_path):
+    chunks = [b"%x\r\n%b\r\n" % (len(part), part) for part in (CONTENT[:300_000], CONTENT[300_000:], b"")]
+    chunked = answer(200, b"".join(chunks), Transfer_Encoding="chunked")
+    download([web.put("/a.bin", CONTENT, (chunked, b""))], tmp_path / "a.bin")
+    assert (tmp_path / "a.bin").read_bytes() == CONTENT
+
+
+SLOW_ANSWERS = {
+    "content": (answer(200, Content_Length=len(CONTENT)), b"1"),
+    "content of unknown size": (answer(200), b"1"),
+    "headers": (b"HTTP/1.1 200 OK\r\nA: ", b"1"),
+    "redirect": (answer(302, Location="/a.bin"), b"1"),
+}
+
+
+@pytest.mark.parametrize("fault", SLOW_ANSWERS.values(), ids=SLOW_ANSWERS)
+def test_a_slow_source_is_given_up_though_a_byte_comes_now_and_then(web, tmp_path, pauses, monkeypatch, fault):
+    monkeypatch.setattr(progress, "RATE_SECONDS", 0.2)
+    monkeypatch.setattr(http, "ANSWER_SECONDS", 0.2)
+    slow = web.put("/slow.bin", CONTENT, *[fault] * 40)
+    with pytest.raises(InputError, match=r"gave up after 3 attempts without progress; .*(bytes|headers) in 0 s"):
+        download([slow], tmp_path / "a.bin", backoff=(1, 2))
+    download([slow, web.put("/a.bin", CONTENT)], tmp_path / "a.bin", backoff=(1, 2))
+    assert (tmp_path / "a.bin").read_bytes() == CONTENT
+
+
+def test_a_connection_that_is_cut_after_each_byte_is_given_up(web, tmp_path, pauses):
+    url = web.put("/a.bin", CONTENT, *[("cut", 1)] * 9)
+    with pytest.raises(InputError, match="gave up after 7 attempts"):
+        download([url], tmp_path / "a.bin")

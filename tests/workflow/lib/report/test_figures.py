@@ -15,10 +15,10 @@ from tests.helpers.made_up_results import made_up, write_published
 from tests.helpers.paths import ROOT
 from trainer.datasets import DATASETS
 from workflow.lib.report import plot_style
+from workflow.lib.report.dataset_scatter import overlap, plot_dataset_scatter
 from workflow.lib.report.figures import FIGURES, figure_names, find_figure
 from workflow.lib.report.results import average_precisions, class_means
 from workflow.scripts.plot_classes import plot_classes
-from workflow.lib.report.dataset_scatter import overlap, plot_dataset_scatter
 from workflow.scripts.plot_gains import gains, plot_gains
 from workflow.scripts.plot_mean_ap import plot_mean_ap
 from workflow.scripts.plot_ranking import kendall_tau, plot_ranking, tau_interval
@@ -152,6 +152,14 @@ def test_labels_are_not_read_as_formulas(tmp_path, plot):
     figure = plot(results)
     assert any(ODD in text for text in texts(figure))
     plot_style.save(figure, [tmp_path / f"figure.{suffix}" for suffix in ("png", "svg", "pdf")])
+    assert "a $x_ y^{$ &amp; &lt;b&gt; 100% \\alpha" in (tmp_path / "figure.svg").read_text()
+
+
+def test_labels_of_points_are_not_read_as_formulas(tmp_path):
+    datasets = [made_up(tmp_path, "ava", (0,)), made_up(tmp_path, "charades", (1,))]
+    for results in datasets:
+        results.methods["label"] = [f"{ODD} {number}" for number in range(4)]
+    plot_style.save(plot_dataset_scatter(datasets), [tmp_path / f"figure.{suffix}" for suffix in ("png", "svg", "pdf")])
     assert "a $x_ y^{$ &amp; &lt;b&gt; 100% \\alpha" in (tmp_path / "figure.svg").read_text()
 
 

@@ -126,8 +126,18 @@ def test_markdown_is_aligned_and_latex_is_escaped():
         "| C $        | **10.0** |",
     ]
     tex = latex(table)
-    assert r"A \& B\_1|x & 9.0 \\" in tex and r"C \$ &" in tex and r"Method & 50\% \\" in tex
+    assert r"A \& B\_1\textbar{}x & 9.0 \\" in tex and r"C \$ &" in tex and r"Method & 50\% \\" in tex
     assert tex.count("{") == tex.count("}")
+
+
+@pytest.mark.parametrize(
+    ("label", "shown"),
+    [("[12] Ours", "{[}12{]} Ours"), ("* ours", "{*} ours"), ("a<b>", r"a\textless{}b\textgreater{}")],
+)
+def test_a_label_is_no_option_of_a_latex_command(label, shown):
+    """LaTeX reads "[" and "*" behind the end of a row, or behind a rule, as the command's own."""
+    tex = latex(TextTable("T", {"Method": [Cell(label), Cell(label)], "mAP": [Cell("1"), Cell("2")]}, ""))
+    assert len([line for line in tex.splitlines() if line.startswith(f"{shown} & ")]) == 2
 
 
 @pytest.mark.parametrize("dataset", ["ava", "charades"])

@@ -1,0 +1,111 @@
+"""The READMEs: their links lead somewhere, their paths exist, and their commands are accepted."""
+
+import json
+import re
+import shutil
+import subprocess
+from importlib.util import find_spec
+
+import pytest
+import torch
+
+from tests.helpers.paths import DEMO_RESULTS, ROOT
+from trainer.models.backbones import build_backbone
+
+READMES = [path for path in ROOT.glob("**/README.md") if ".venv" not in path.parts] + [ROOT / "CHANGELOG.md"]
+FOLDERS = [path.name for path in ROOT.iterdir() if path.is_dir() and path.name not in ("data", "results")]
+# Commands that need another machine, the network or finished runs.
+NOT_PLANNED = ("make ", "grep ", "torchrun ", "python -m trainer.train", "python -m trainer.evaluate")
+
+of_each = pytest.mark.parametrize("readme", READMES, ids=lambda path: str(path.relative_to(ROOT)))
+
+
+def blocks(readme):
+    """Yield the commands of each code block without a language; a line that ends with a backslash goes on."""
+    for block in re.findall(r"^```\n(.*?)^```$", readme.read_text(), re.MULTILINE | re.DOTALL):
+        yield [line for line in block.replace("\\\n", " ").splitlines() if line.strip()]
+
+
+def anchors(path):
+    """Return the headings of a file as GitHub's anchors."""
+    headings = re.findall(r"^#+ (.*)$", path.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@of_each
+def test_links(readme):
+    for link in re.findall(r"\]\(([^)]+)\)", readme.read_text()):
+        if "://" in link:
+            continue
+        file, _, anchor = link.partition("#")
+        target = readme.parent / file if file else readme
+        assert target.exists(), f"{readme}: {link}"
+        assert not anchor or anchor in anchors(target), f"{readme}: {link}"
+
+
+@of_each
+def test_paths_and_modules(readme):
+    if readme.name == "CHANGELOG.md":
+        return  # it names former ones, too
+    text = readme.read_text()
+    for path in re.findall(r"`([\w.-]+/[\w./-]*)`", text):
+        if path.split("/")[0] in FOLDERS and not path.startswith("config/local"):  # which users write
+            assert (ROOT / path).exists() or (readme.parent / path).exists(), f"{readme}: {path}"
+    for module in re.findall(r"python -m ([\w.]+)", text):
+        assert find_spec(module), f"{readme}: {module}"
+
+
+def test_make_targets():
+    targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for readme in READMES:
+        assert set(re.findall(r"`?make (\w+)`", readme.read_text())) <= targets, readme
+
+
+@of_each
+def test_no_place_is_left_to_fill(readme):
+    assert not re.findall(r"@[A-Z_]+@|TODO", readme.read_text())
+
+
+@pytest.fixture(scope="module")
+def checkout_copy(tmp_path_factory):
+    """Copy what commands need into a folder, with a checkpoint my.pth and settings my.yaml; return the folder."""
+    folder = tmp_path_factory.mktemp("checkout")
+    for name in ("config", "trainer", "workflow"):
+        ignored = shutil.ignore_patterns("__pycache__", "local*")
+        shutil.copytree(ROOT / name, folder / name, ignore=ignored)
+    (folder / ".venv").symlink_to(ROOT / ".venv")
+    (folder / "my.yaml").write_text("charades: {seeds: [1, 2, 3]}\n")
+    torch.save(build_backbone("r2plus1d_18").state_dict(), folder / "my.pth")
+    return folder
+
+
+SHELL = 'set -e; snakemake() { command snakemake --dry-run "$@"; }\n'  # plans instead of running
+
+
+def run_script(script, folder):
+    done = subprocess.run(["bash", "-c", script], cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{script}\n{done.stdout}{done.stderr}"
+
+
+@pytest.mark.parametrize("name", ["README.md", "config/README.md", "workflow/profiles/README.md"])
+def test_commands_are_accepted(checkout_copy, name):
+    planned = 0
+    for block in blocks(ROOT / name):
+        commands = [line for line in block if not line.startswith(NOT_PLANNED) and re.match(r"\w+[ =]", line)]
+        planned += sum("snakemake " in command for command in commands)
+        if any("snakemake " in command for command in commands):
+            script = SHELL + "\n".join(commands)
+            run_script(script, checkout_copy)
+    assert planned, name
+
+
+@pytest.mark.demo
+@pytest.mark.long
+@pytest.mark.skipif(not (DEMO_RESULTS / "report.html").exists(), reason="no demo; run `make demo` first")
+def test_a_run_is_repeated_from_its_config(tmp_path):
+    [block] = [block for block in blocks(ROOT / "trainer/README.md") if any("/tmp/again" in line for line in block)]
+    script = "set -e\n" + "\n".join(block).replace("/tmp/again", f"{tmp_path}/again")
+    run_script(script, ROOT)
+    again = json.loads((tmp_path / "again/metrics.json").read_text())
+    [original] = re.findall(r"(results/demo/runs/\S+)/config.yaml", script)
+    assert again["mAP"] == json.loads((ROOT / original / "metrics.json").read_text())["mAP"]

@@ -1,0 +1,304 @@
+"""An experiment as plain Python: which films, files, runs, tables and figures a config wants."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.config import published
+from tests.helpers.methods import ROW, own_row, write_methods
+from tests.helpers.paths import ROOT
+from trainer import config as run_config
+from trainer.utils.errors import InputError
+from workflow.lib.experiment import Experiment, local_paths
+from workflow.lib.film import ffmpeg_version
+from workflow.lib.validation import read_run
+
+METHODS = 11  # of the published experiment
+
+
+@pytest.fixture(scope="module")
+def experiment():
+    return Experiment(published())
+
+
+def experiment_of(**changes):
+    return Experiment(published(**changes))
+
+
+# --- AVA's films and frames ------------------------------------------------------------------------------------------
+
+
+def test_films(experiment):
+    assert len(experiment.films) == 299
+    assert experiment.film("-5KQ66BBWC4") == "data/ava/films/-5KQ66BBWC4.mkv"
+    with pytest.raises(InputError, match=r"^nobody: not a video of config: ava: films$"):
+        experiment.film("nobody")
+    few = experiment_of(ava={"films": ["a.mkv", "b.mp4"], "exclude_videos": ["a"]})
+    assert few.films == {"b": "b.mp4"}
+
+
+def test_all_that_changes_a_file_is_part_of_its_path(experiment):
+    ffmpeg = f"ffmpeg-{ffmpeg_version()}"
+    assert experiment.cut("x") == f"data/ava/cuts_900-1801_{ffmpeg}/x.nut"
+    assert experiment.frames_folder == f"data/ava/frames_900-1801_{ffmpeg}_30fps_q1_native"
+    changes = [{"start": 890}, {"stop": 1700}, {"fps": 15}, {"jpeg_quality": 2}, {"short_side": 320}]
+    folders = [experiment_of(ava=change).frames_folder for change in changes]
+    assert len({experiment.frames_folder, *folders}) == 1 + len(changes)
+    assert folders[-1].endswith("_short320")
+
+
+def test_the_users_ffmpeg_is_part_of_the_path(tmp_path):
+    own = tmp_path / "ffmpeg"
+    own.write_text("#!/bin/sh\necho ffmpeg version 6.1/own\n")
+    own.chmod(0o755)
+    assert "_ffmpeg-6.1_own_" in experiment_of(ffmpeg=str(own)).frames_folder
+    with pytest.raises(InputError, match=r"^config: ffmpeg: /nowhere/ffmpeg: not a program"):
+        experiment_of(ffmpeg="/nowhere/ffmpeg").frames_folder  # noqa: B018
+    nothing_to_cut = experiment_of(ffmpeg="/nowhere/ffmpeg", datasets=["charades"])
+    assert nothing_to_cut.frames_folder  # a rule has a path in every experiment
+
+
+def test_frames_of_each_dataset(experiment):
+    frames = experiment.ava_frames
+    assert len(frames["archives"]) == len(frames["indices"]) == 299
+    assert f"{experiment.frames_folder}/-5KQ66BBWC4.tar" in frames["archives"]
+    tar = "data/downloads/charades/Charades_v1_rgb.tar"
+    assert experiment.charades_frames["archive"] == experiment.charades_tar == tar
+
+
+def test_cuts_keep_the_clock_of_the_film(experiment):
+    assert experiment.cut_window == (900, 1801)
+
+
+# --- Existing files --------------------------------------------------------------------------------------------------
+
+
+def test_existing_films_and_cuts_are_used_in_place():
+    ava = {"films": ["a.mkv", "-b.mp4"]}
+    films = experiment_of(ava=ava, existing={"ava_films": "/own/films"})
+    assert films.film("-b") == "/own/films/-b.mp4"
+    assert films.cut("-b").startswith("data/ava/cuts_")
+    cuts = experiment_of(ava=ava, existing={"ava_cuts": "/own/cuts"})
+    assert cuts.cut("-b") == "/own/cuts/-b.mp4"
+    assert cuts.cut_window == (0, 901)  # a user's cut has a clock of its own
+
+
+def test_existing_frames_are_used_in_place():
+    own = experiment_of(existing={"ava_frames": "/own/ava", "charades_frames": "/own/charades"})
+    assert own.ava_frames == {"folder": "/own/ava", "videos": "results/lists/ava_folder.csv"}
+    assert own.charades_frames == {"folder": "/own/charades", "videos": "results/lists/charades_folder.csv"}
+
+
+def test_existing_annotations_and_tar_are_used_in_place():
+    existing = {"ava_annotations": "/own/ava", "charades_lists": "/own/lists", "charades_tar": "/own/rgb.tar"}
+    own = experiment_of(existing=existing)
+    assert own.annotations["ava"]["ground_truth"] == "/own/ava/ava_val_v2.2.csv"
+    assert own.annotations["charades"]["val"] == "/own/lists/val.csv"
+    assert own.charades_frames["archive"] == "/own/rgb.tar"
+    assert own.charades_frames["index"] == "data/charades/index.npy"
+
+
+def test_existing_checkpoints_are_found_in_subfolders(tmp_path):
+    for name in ("deep/er/selavi_kinetics.pth", "r2plus1d_18-91a641e6.pth"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    own = experiment_of(existing={"checkpoints": str(tmp_path)})
+    assert own.checkpoint("selavi") == f"{tmp_path}/deep/er/selavi_kinetics.pth"
+    assert own.checkpoint_report("selavi") == "results/checkpoints/selavi.txt"
+    assert own.checkpoint("supervised") == f"{tmp_path}/r2plus1d_18-91a641e6.pth"
+    with pytest.raises(InputError, match=r"checkpoints: expected one file named checkpoint_0199.pth.tar .* 0$"):
+        own.checkpoint("moco")
+    (tmp_path / "copy").mkdir()
+    (tmp_path / "copy/selavi_kinetics.pth").touch()
+    with pytest.raises(InputError, match=r"expected one file named selavi_kinetics.pth in .*, got 2$"):
+        experiment_of(existing={"checkpoints": str(tmp_path)}).checkpoint("selavi")
+
+
+def test_a_checkpoint_of_another_source_is_downloaded_if_missing(tmp_path):
+    own = experiment_of(existing={"checkpoints": str(tmp_path)})
+    assert own.checkpoint("supervised") == "data/downloads/r2plus1d_18-91a641e6.pth"
+
+
+# --- Checkpoints and methods -----------------------------------------------------------------------------------------
+
+
+def test_published_checkpoints(experiment):
+    assert experiment.checkpoint("scratch") is None
+    assert experiment.checkpoint("moco") == "data/checkpoints/checkpoint_0199.pth.tar"
+    assert experiment.checkpoint("supervised") == "data/downloads/r2plus1d_18-91a641e6.pth"
+    assert not any(experiment.checkpoint_report(method) for method in experiment.methods.index)  # they are as published
+    with pytest.raises(InputError, match=r"^mocco: no such method in config/methods.tsv$"):
+        experiment.checkpoint("mocco")
+
+
+def local_experiment(tmp_path, *rows, **changes):
+    table = write_methods(tmp_path / "local_methods.tsv", *rows)
+    return experiment_of(local_methods_table=str(table), **changes)
+
+
+def test_local_methods_are_further_rows(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    rows = own_row("mine", "/own/mine.pth"), own_row("at_home", "~/b.pth")
+    own = local_experiment(tmp_path, *rows, methods=["moco", "at_home", "mine"])
+    assert list(own.methods.index) == ["moco", "at_home", "mine"]
+    assert own.checkpoint("mine") == "/own/mine.pth"
+    assert own.checkpoint("at_home") == f"{tmp_path}/b.pth"
+    assert own.checkpoint_report("mine") == "results/checkpoints/mine.txt"
+    assert own.run("ava", "mine", 0)["model"]["layout"] == "auto"
+
+
+def test_local_methods_may_be_missing(tmp_path):
+    assert len(experiment_of(local_methods_table=str(tmp_path / "none.tsv")).all_methods) == METHODS
+
+
+def test_all_selects_every_row(tmp_path):
+    own = local_experiment(tmp_path, own_row("mine", "/own/mine.pth"), methods="all")
+    assert [*own.methods.index] == [*experiment_of().methods.index, "mine"]
+
+
+def test_a_local_row_must_have_a_new_id(tmp_path):
+    with pytest.raises(InputError, match=f"^{tmp_path}/local_methods.tsv: moco: two rows have this id"):
+        local_experiment(tmp_path, own_row("moco", "/own/mine.pth"))
+
+
+# --- Runs ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dataset", ["ava", "charades"])
+def test_each_run_is_one_of_the_trainer(experiment, dataset):
+    for method in experiment.methods.index:
+        run = read_run(experiment.run(dataset, method, 1))
+        assert (run.dataset, run.method, run.seed) == (dataset, method, 1)
+        assert experiment.fingerprint(dataset, method, "1") == run_config.fingerprint(run)
+
+
+def test_the_published_run_on_ava(experiment):
+    run = read_run(experiment.run("ava", "tclr", "0"))
+    assert run.model == run_config.Model("r2plus1d_18_tclr", "data/checkpoints/rpd18kin400.pth", "tclr", 1e-5, 0.5)
+    assert run.clip == run_config.Clip(32, 2, 112, (256, 320), 1, 1)
+    assert run.normalization == run_config.Normalization("rgb", 0.45, 0.225)
+    assert run.data == run_config.Data(
+        frames="results/lists/ava_frames.csv",
+        train="results/lists/ava_train.csv",
+        test="results/lists/ava_val.csv",
+        label_map="data/ava/annotations/ava_action_list_v2.2_for_activitynet_2019.pbtxt",
+        ground_truth="data/ava/annotations/ava_val_v2.2.csv",
+        excluded="data/ava/annotations/ava_val_excluded_timestamps_v2.2.csv",
+    )
+    assert (run.training.batch_size, run.training.micro_batches, run.training.epochs) == (32, 4, 20)
+    assert (run.machine.device, run.machine.world_size) == ("cuda", 4)
+
+
+def test_the_published_run_on_charades(experiment):
+    run = read_run(experiment.run("charades", "scratch", 1))
+    assert (run.model.checkpoint, run.model.layout) == (None, "")
+    assert run.clip == run_config.Clip(32, 8, 112, (256, 340), 10, 3)
+    assert run.data.label_map == "config/charades_classes.tsv"
+    assert (run.data.ground_truth, run.data.excluded) == (None, None)
+    assert run.machine.world_size == 1
+
+
+def test_on_the_cpu_a_run_has_one_process_and_no_gpu():
+    own = experiment_of(machine={"device": "cpu"})
+    assert own.gpus("ava") == 0
+    assert own.run("ava", "moco", 0)["machine"]["world_size"] == 1
+
+
+def test_run_folders_of_seeds():
+    own = experiment_of(charades={"seeds": [1, 2, 3]}, results="elsewhere")
+    folders = own.run_folders("charades", "moco")
+    assert list(folders) == [f"elsewhere/runs/charades/moco/seed{seed}" for seed in (1, 2, 3)]
+    assert [run["seed"] for run in folders.values()] == [1, 2, 3]
+    assert len(own.metrics_files(["ava", "charades"])) == METHODS * (1 + 3)
+
+
+def test_two_runs_differ_by_their_settings():
+    same = experiment_of(machine={"workers": 1}, ava={"gpus": 1}, results="elsewhere")
+    other = experiment_of(recipes={"r2plus1d": {"ava": {"training": {"base_lr": 0.2}}}})
+    prints = [one.fingerprint("ava", "moco", 0) for one in (experiment_of(), same, other)]
+    assert prints[0] == prints[1] != prints[2]
+
+
+@pytest.mark.parametrize("backbone", ["r3d_18", "mc3_18"])
+def test_a_row_may_have_another_backbone(tmp_path, backbone):
+    own = local_experiment(tmp_path, own_row("mine", "/own/mine.pth", backbone=backbone), methods=["mine"])
+    assert read_run(own.run("charades", "mine", 1)).model.backbone == backbone
+
+
+def test_a_recipe_must_fit_the_backbone(tmp_path):
+    recipes = {"r2plus1d": {"charades": {"clip": {"num_frames": 12}}}}
+    with pytest.raises(InputError, match="num_frames: expected a multiple of 8, the stride of backbone r2plus1d_18"):
+        local_experiment(tmp_path, ROW, recipes=recipes)
+
+
+def test_an_unknown_recipe(tmp_path):
+    message = f"^{tmp_path}/local_methods.tsv: mine: recipe: expected one of r2plus1d, got 'vit'$"
+    with pytest.raises(InputError, match=message):
+        local_experiment(tmp_path, ROW | {"recipe": "vit"})
+
+
+def test_a_recipe_must_have_the_datasets_that_run(tmp_path):
+    on_ava = experiment_of().config.recipes["r2plus1d"]["ava"]
+    config = published(methods=["mine"], local_methods_table=str(tmp_path / "local_methods.tsv"))
+    config["recipes"]["half"] = {"ava": config["recipes"]["r2plus1d"]["ava"]}
+    write_methods(tmp_path / "local_methods.tsv", ROW | {"recipe": "half"})
+    with pytest.raises(InputError, match=r"local_methods.tsv: mine: recipe: half has no settings for charades$"):
+        Experiment(config)
+    run = Experiment(config | {"datasets": ["ava"]}).run("ava", "mine", 0)
+    assert run["training"]["epochs"] == on_ava.training.epochs
+
+
+def test_files_of_the_user_are_checked_when_asked(tmp_path):
+    own = local_experiment(tmp_path, own_row("mine", tmp_path / "none.pth"), methods=["mine"])
+    with pytest.raises(InputError, match=r"none.pth: no such file"):
+        own.check_files()
+    (tmp_path / "none.pth").touch()
+    own.check_files()
+
+
+# --- Remote files ----------------------------------------------------------------------------------------------------
+
+
+def test_sources(experiment):
+    assert experiment.film_urls("-5KQ66BBWC4.mkv") == [
+        "https://s3.amazonaws.com/ava-dataset/trainval/-5KQ66BBWC4.mkv",
+        "https://www.youtube.com/watch?v=-5KQ66BBWC4",
+    ]
+    assert len(experiment.urls("charades/train.csv")) == 2
+    with pytest.raises(InputError, match=r"^config/sources.tsv: no row with source nowhere$"):
+        experiment.downloaded("nowhere")
+
+
+def test_sizes_of_files(tmp_path):
+    sources = tmp_path / "sources.tsv"
+    lines = (ROOT / "config/sources.tsv").read_text()
+    sources.write_text(lines.replace("charades/val.csv\t\t", "charades/val.csv\t1814\t"))
+    own = experiment_of(sources_table=str(sources))
+    assert own.size("charades/val.csv") == 1814
+    assert own.size("charades/train.csv") is None
+
+
+def test_addresses_on_this_machine_are_inputs():
+    assert local_paths(["https://a/b", "/data/b", "data/b"]) == ["/data/b", "data/b"]
+
+
+# --- Results ---------------------------------------------------------------------------------------------------------
+
+
+def test_tables_and_figures(experiment):
+    assert experiment.tables == ["ava_table", "charades_table", "side_by_side"]
+    assert "ava_mean_ap" in experiment.figures
+    assert "charades_ranking" in experiment.figures
+    assert "dataset_scatter" in experiment.figures
+    one = experiment_of(datasets=["charades"], published_table=None, methods=["moco", "supervised"])
+    assert one.tables == ["charades_table"]
+    assert one.figures == ["charades_mean_ap", "charades_classes", "charades_training"]
+
+
+def test_results_are_those_of_the_selected_methods():
+    own = experiment_of(methods=["supervised", "moco"])
+    [result] = own.results(["charades"])
+    assert list(result["methods"]) == list(result["runs"]) == ["supervised", "moco"]
+    assert result["methods"]["moco"] == {"label": "MoCo", "pretraining": "self-supervised"}
+    assert result["published"] == "config/published.tsv"
+    assert Path(next(iter(result["runs"]["moco"]))) == Path("results/runs/charades/moco/seed1")

@@ -1,0 +1,212 @@
+"""The life of a run's processes: whatever ends the run, all of them are gone within seconds.
+
+A run has a launcher (with several GPUs), ranks, and loader workers of each rank. What ends a run:
+
+    a rank returns or raises      ``process_life`` kills its workers and reports the error
+    SIGTERM, SIGINT, SIGHUP,      the main rank ends, after saving if it trains (see checkpointing.PreemptionHandler);
+    SIGQUIT                       other ranks and workers ignore signals and end with it
+    a worker dies                 the loader raises in its rank
+    a rank dies                   the other ranks end themselves, see ``end_with_peers``
+    the launcher dies             the kernel kills its ranks, see ``end_with_parent``
+    nothing moves                 the watchdog prints all stacks and ends the process, see ``start_watchdog``
+
+The kernel kills the workers of a rank that ends, so a killed rank leaves none behind.
+"""
+
+import ctypes
+import faulthandler
+import logging
+import multiprocessing
+import os
+import select
+import signal
+import sys
+import threading
+import time
+import traceback
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from trainer.utils.errors import InputError
+
+log = logging.getLogger("trainer")
+
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
+PR_SET_PDEATHSIG = 1  # prctl(2)
+ERROR_FILE = "VSSL_ERROR_FILE"  # environment variable: where ranks leave the first error for the launcher
+
+
+class Stopped(BaseException):
+    """A signal ended the run. Not an Exception, so that code which handles errors does not catch it."""
+
+    def __init__(self, number, saved=False):
+        super().__init__(number)
+        self.number, self.saved = number, saved
+
+
+# --- One process -----------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def process_life(is_main=True):
+    """Run the work of a rank; if it fails or is stopped, kill its workers, report the error and exit.
+
+    The last line of the log is "error: ..."; unless it is an InputError, a traceback stands before it. Signals raise
+    `Stopped` in the main rank. The exit status is 1, or 128 + the number of the signal.
+    """
+    handle_signals(_raise_stopped if is_main else signal.SIG_IGN)
+    try:
+        yield
+        _kill_workers()
+    except Stopped as stopped:
+        saved = "checkpoint saved; " if stopped.saved else ""
+        log.info("%s received: %sstart the run again to resume it", signal.Signals(stopped.number).name, saved)
+        exit_now(128 + stopped.number)
+    except Exception as error:
+        if ERROR_FILE in os.environ:
+            time.sleep(1)  # if the cause is that another rank has ended, the watcher ends this one first
+        _report(error)
+        exit_now(1)
+
+
+def handle_signals(handler):
+    """Set the handler of the signals that end a run; those that are ignored, as under nohup, stay so."""
+    for number in STOP_SIGNALS:
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, handler)
+
+
+def _raise_stopped(number, _frame):
+    raise Stopped(number)
+
+
+def exit_now(status):
+    """End this process and its workers now. No exit handler runs: it would wait for workers, or for other ranks."""
+    _kill_workers()
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
+def _kill_workers():
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # PyTorch's handler raises when a worker is killed
+    for child in multiprocessing.active_children():
+        child.kill()
+        child.join(5)
+
+
+def start_worker(_number):
+    """Prepare a loader worker: it ends with its rank, and ignores signals.
+
+    A cluster's SIGTERM and a terminal's Ctrl-C reach every process of a job, but the rank that saves needs its workers.
+    """
+    for number in STOP_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    end_with_parent()
+
+
+def end_with_parent(parent=None):
+    """Have the kernel kill this process when its parent ends; ``parent``: its process id, if known."""
+    parent = parent or os.getppid()
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it ended before the kernel knew
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+# --- Several ranks ---------------------------------------------------------------------------------------------------
+
+
+def end_with_peers(pids):
+    """End this process when one of the ranks ``pids`` ends; return a function that calls this off.
+
+    Otherwise a collective call with that rank may wait for an hour.
+    """
+    peers = [os.pidfd_open(pid) for pid in pids if pid != os.getpid()]
+    off, call_off = os.pipe()
+    watcher = threading.Thread(target=_watch, args=(peers, off), daemon=True)
+    watcher.start()
+
+    def stop():
+        os.write(call_off, b"x")
+        watcher.join()
+
+    return stop
+
+
+def _watch(peers, off):
+    poll = select.poll()
+    for descriptor in (*peers, off):
+        poll.register(descriptor, select.POLLIN)
+    if off not in [descriptor for descriptor, _ in poll.poll()]:
+        exit_now(1)  # without a word: the launcher reports the rank that ended first
+
+
+# --- Stalls ----------------------------------------------------------------------------------------------------------
+
+
+class _Move:
+    last = 0.0  # time of the last one
+
+
+def start_watchdog(minutes):
+    """End this process, with the stacks of all threads in its log, when ``moved`` was not called for so long."""
+    moved()
+    threading.Thread(target=_watch_moves, args=(60 * minutes,), daemon=True).start()
+
+
+def moved():
+    """Tell the watchdog that the run goes on. To be called after every step and batch."""
+    _Move.last = time.monotonic()
+
+
+def _watch_moves(seconds):
+    while (left := _Move.last + seconds - time.monotonic()) > 0:
+        # A thread of C ends the process if this one gets no turn: some call keeps the interpreter's lock.
+        faulthandler.dump_traceback_later(left + 60, exit=True)
+        time.sleep(left)
+    faulthandler.dump_traceback()
+    _report(
+        InputError(
+            f"no step or batch within {seconds / 60:g} minutes (machine: stall_minutes); the stacks above show where "
+            "the run waits, e.g. for a file system, a GPU or another rank. Start it again to resume it"
+        )
+    )
+    exit_now(1)
+
+
+# --- Errors ----------------------------------------------------------------------------------------------------------
+
+
+def _report(error):
+    """Print an error, its last line being "error: ..."; a rank of several leaves this line to the launcher."""
+    if not isinstance(error, InputError):
+        traceback.print_exception(error)
+    words = explain(error)
+    if path := os.environ.get(ERROR_FILE):
+        log.info("this rank failed: %s", words)
+        with suppress(FileExistsError), Path(path).open("x") as file:  # the first error counts
+            file.write(words)
+    else:
+        print(f"error: {words}", file=sys.stderr, flush=True)
+
+
+def explain(error) -> str:
+    """Return an error in the words of a user, in one line: what happened and what to do."""
+    if isinstance(error, InputError):
+        return str(error)
+    words = f"{type(error).__name__}: {error}".partition("\n")[0]
+    if isinstance(error, MemoryError) or "OutOfMemoryError" in words or "can't allocate memory" in words:
+        return (
+            f"out of memory ({words}); set training: precision: bfloat16, lower training: batch_size, or use a device "
+            "with more memory. More micro_batches need less, too, but change BatchNorm's statistics"
+        )
+    if "DataLoader worker" in words:
+        return (
+            f"a loader worker died ({words}), mostly for lack of memory; lower machine: workers, request more memory, "
+            "or enlarge /dev/shm"
+        )
+    if "DataLoader timed out" in words:
+        return f"the loader brought no batch ({words}); a slow file system, or /dev/shm is full"
+    return words

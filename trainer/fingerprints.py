@@ -1,0 +1,71 @@
+"""Hashes that tell whether two trainings are the same: of a run's settings and files, and of the code."""
+
+import ast
+import hashlib
+import json
+from dataclasses import asdict
+from functools import cache
+from pathlib import Path
+
+from trainer import config
+from trainer.data.frame_archive import FrameArchive
+
+# Code that determines weights, below this folder; {} is the dataset.
+WEIGHT_CODE = (
+    "train.py",
+    "optim.py",
+    "tasks/{}.py",
+    "data/{}_lists.py",
+    "data/clips.py",
+    "data/frame_archive.py",
+    "data/jpeg.py",
+    "data/loaders.py",
+    "data/transforms.py",
+    "models/backbones.py",
+    "models/network.py",
+)
+
+
+@cache
+def run_fingerprint(run: config.Run) -> str:
+    """Return a hash of what determines a run's result: its settings and the contents of its files, wherever they lie.
+
+    Files may be made again under the same names, e.g. from other films or boxes. Of frames the indices are read, not
+    the images: other frames have other sizes.
+    """
+    frames = FrameArchive(run.data.frames)
+    lists = [path for name, path in asdict(run.data).items() if name != "frames"]
+    files = digest(filter(None, [run.model.checkpoint, *lists, *frames.indices]))
+    content = json.dumps([config.result_config(run), files, frames.counts])
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
+@cache
+def code_fingerprint(dataset: str, folder=Path(__file__).parent) -> str:
+    """Return a hash of the code that determines weights; unfinished runs with another hash are not resumed.
+
+    Comments, docstrings and the words of logs and errors do not count.
+    """
+    trees = [ast.parse((folder / name.format(dataset)).read_text()) for name in WEIGHT_CODE]
+    return hashlib.sha256("\n".join(ast.dump(_WithoutWords().visit(tree)) for tree in trees).encode()).hexdigest()
+
+
+class _WithoutWords(ast.NodeTransformer):
+    """Drop docstrings, calls of ``log`` and what is raised."""
+
+    def visit_Expr(self, node):
+        call = node.value.func if isinstance(node.value, ast.Call) else None
+        is_log = isinstance(call, ast.Attribute) and isinstance(call.value, ast.Name) and call.value.id == "log"
+        return ast.Pass() if is_log or isinstance(node.value, ast.Constant) else node
+
+    def visit_Raise(self, node):
+        return ast.Raise()
+
+
+def digest(paths) -> str:
+    """Return one SHA-256 of the contents of files, in their order."""
+    whole = hashlib.sha256()
+    for path in paths:
+        with Path(path).open("rb") as file:
+            whole.update(hashlib.file_digest(file, "sha256").digest())
+    return whole.hexdigest()

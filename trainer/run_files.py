@@ -1,0 +1,90 @@
+"""Read the files of a run's folder; a damaged one is named in one line, with what to do about it."""
+
+import json
+import zipfile
+import zlib
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from trainer.utils.errors import InputError
+from trainer.utils.text import quoted
+
+REWRITE = "delete it; the training job writes it again from resume.pth, without training"
+ADVICE = {
+    "environment.json": REWRITE,
+    "history.csv": REWRITE,
+    "summary.json": REWRITE,
+    "predictions.npz": "delete it to predict again",
+    "metrics.json": "delete it to score again",
+    "per_class.csv": "delete it to score again",
+}
+# What readers raise about contents that are not theirs: pandas, json and UTF-8 raise kinds of ValueError.
+DAMAGE = (OSError, ValueError, EOFError, LookupError, RecursionError, RuntimeError, zipfile.BadZipFile, zlib.error)
+
+
+class DamagedFile(InputError):
+    """A file that its writer did not leave so: truncated, empty, of another encoding, or a folder."""
+
+    def __init__(self, path, problem, advice=None):
+        self.path = Path(path)
+        super().__init__(f"{path}: {problem}; {advice or ADVICE.get(self.path.name, 'delete it to make it again')}")
+
+
+@contextmanager
+def explain_damage(path, advice=None):
+    """Raise DamagedFile if the block cannot read ``path``; a missing file counts."""
+    try:
+        yield
+    except DAMAGE as error:
+        reason = error.strerror if isinstance(error, OSError) else None
+        reason = " ".join(str(reason or error).split()) or type(error).__name__
+        raise DamagedFile(path, f"damaged ({reason[:200]})", advice) from error
+
+
+def read_json(path, **kinds) -> dict:
+    """Return the object in a JSON file; ``kinds``: keys that it must have, and the type of their values."""
+    with explain_damage(path):
+        content = json.loads(Path(path).read_text("utf-8-sig"))
+        if not isinstance(content, dict):
+            raise ValueError(f"expected an object, got {quoted(str(content))}")
+        _require(kinds, content)
+        for key, kind in kinds.items():
+            if not isinstance(content[key], kind):
+                raise ValueError(f"{key}: expected {kind.__name__}, got {quoted(str(content[key]))}")
+        return content
+
+
+def read_csv(path, numbers, text=()) -> pd.DataFrame:
+    """Return a CSV that has at least one row and these columns, of numbers (an empty cell is NaN) and of text."""
+    with explain_damage(path):
+        if not Path(path).read_bytes().endswith(b"\n"):
+            raise ValueError("empty, or ends within a line")
+        rows = pd.read_csv(path, keep_default_na=False, na_values=[""], dtype=dict.fromkeys(text, str))
+        _require([*numbers, *text], rows)
+        if rows.empty:
+            raise ValueError("no rows")
+        if wrong := [name for name in numbers if rows[name].dtype.kind not in "if"]:
+            raise ValueError(f"{wrong[0]}: expected numbers")
+        return rows
+
+
+def read_arrays(path, *names) -> dict[str, np.ndarray]:
+    """Return the arrays of an .npz, of which ``names`` must be there with one row per example."""
+    with explain_damage(path):
+        arrays = np.load(path)
+        if not isinstance(arrays, np.lib.npyio.NpzFile):
+            raise ValueError("expected an .npz")
+        with arrays:
+            content = dict(arrays)
+        _require(names, content)
+        if len({content[name].shape[:1] for name in names}) > 1:
+            raise ValueError(f"{', '.join(names)}: expected one row per example in each")
+        return content
+
+
+def _require(names, content):
+    if missing := [name for name in names if name not in content]:
+        raise ValueError(f"lacks {', '.join(missing)}")
