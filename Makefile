@@ -48,6 +48,8 @@ pictures: demo ## draw the README's pictures from the demo
 
 bench: .venv/done ## measure the project against reference commands
 	python -m benchmarks.score_ava
+	python -m benchmarks.bootstrap
+	python -m benchmarks.interval_coverage
 	python -m benchmarks.prepare_films
 	python -m benchmarks.short_side
 	python -m benchmarks.load_clips

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 
+from trainer.config import fingerprint
 from trainer.distributed.lifetime import Stopped, handle_signals
 from trainer.fingerprints import code_fingerprint, run_fingerprint
 from trainer.utils.errors import InputError
@@ -108,6 +109,7 @@ def _try_lock(lock):
 def save(path, run, model, state: TrainingState, optimizer=None):
     """Write a resume checkpoint atomically; a finished run needs no optimizer."""
     content = {
+        "fingerprint": fingerprint(run),
         "run_fingerprint": run_fingerprint(run),
         "code_fingerprint": code_fingerprint(run.dataset),
         "state": asdict(state),

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 
 from trainer import datasets
+from trainer.config import fingerprint
 from trainer.data.loaders import normalize_clips, read_batches
 from trainer.distributed.lifetime import moved
-from trainer.fingerprints import run_fingerprint
 from trainer.models.network import build_model
 from trainer.models.safe_load import read_checkpoint
 from trainer.utils.errors import InputError
@@ -29,17 +29,15 @@ def predict(run, folder, group):
     if not weights.is_file():
         raise InputError(f"{weights}: no such file; run python -m trainer.train --config {folder}/config.yaml first")
     saved = read_checkpoint(weights)
-    if saved.get("run_fingerprint") != run_fingerprint(run):
-        raise InputError(
-            f"{weights}: trained with other settings or files than config.yaml beside it; delete it to train again"
-        )
+    if saved.get("fingerprint") != fingerprint(run):
+        raise InputError(f"{weights}: trained with other settings than config.yaml beside it; delete it to train again")
     model = build_model(run)
     model.load_state_dict(saved["model"])
     model.to(group.device)
     predictions = datasets.task(run.dataset).predict_test(model, run, group)
     if group.is_main:
         with atomic_write(folder / "predictions.npz") as partial:
-            np.savez_compressed(partial, run_fingerprint=run_fingerprint(run), **predictions)
+            np.savez_compressed(partial, fingerprint=fingerprint(run), **predictions)
 
 
 def run_inference(loader, score, model, group):

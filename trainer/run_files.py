@@ -20,6 +20,7 @@ ADVICE = {
     "predictions.npz": "delete it to predict again",
     "metrics.json": "delete it to score again",
     "per_class.csv": "delete it to score again",
+    "bootstrap.npz": "delete it to bootstrap again",
 }
 # What readers raise about contents that are not theirs: pandas, json and UTF-8 raise kinds of ValueError.
 DAMAGE = (OSError, ValueError, EOFError, LookupError, RecursionError, RuntimeError, zipfile.BadZipFile, zlib.error)
@@ -72,7 +73,7 @@ def read_csv(path, numbers, text=()) -> pd.DataFrame:
 
 
 def read_arrays(path, *names) -> dict[str, np.ndarray]:
-    """Return the arrays of an .npz, of which ``names`` must be there with one row per example."""
+    """Return the arrays of an .npz, of which ``names`` must be there: scalars, or one row per example."""
     with explain_damage(path):
         arrays = np.load(path)
         if not isinstance(arrays, np.lib.npyio.NpzFile):
@@ -80,7 +81,7 @@ def read_arrays(path, *names) -> dict[str, np.ndarray]:
         with arrays:
             content = dict(arrays)
         _require(names, content)
-        if len({content[name].shape[:1] for name in names}) > 1:
+        if len({len(content[name]) for name in names if content[name].ndim}) > 1:
             raise ValueError(f"{', '.join(names)}: expected one row per example in each")
         return content
 

@@ -21,7 +21,12 @@ def score(run, folder):
             raise InputError(f"{folder / name}: no such file; train and predict first, see python -m trainer.evaluate")
     trained = read_json(folder / "environment.json", time=str)["time"]
     summary = read_json(folder / "summary.json", epochs=int)
-    predictions = read_arrays(folder / "predictions.npz", "video", "score")
+    predictions = read_arrays(folder / "predictions.npz", "video", "score", "fingerprint")
+    if predictions["fingerprint"] != fingerprint(run):
+        raise InputError(
+            f"{folder / 'predictions.npz'}: made with other settings than config.yaml beside it; delete it to "
+            "predict again"
+        )
     dataset = DATASETS[run.dataset]
     rows, scores = dataset.metric.score_test(run.data, predictions)
     metrics = {

@@ -1,7 +1,6 @@
 """Ways in which a file can be other than it should: each is a function of the path of a whole file."""
 
 import gzip
-import json
 import re
 import shutil
 from collections.abc import Callable
@@ -70,7 +69,7 @@ ANY_FILE: dict[str, Damage] = {
     "Git LFS pointer": content(lambda _: LFS),
     "zero bytes": content(lambda whole: bytes(max(len(whole), 1))),
     "one byte": content(lambda _: b"x"),
-    "gzipped": content(lambda whole: gzip.compress(whole)),
+    "gzipped": content(gzip.compress),
     "link to itself": _link_to(""),
     "link to nothing": _link_to("/nowhere/at/all"),
 }
@@ -145,7 +144,7 @@ def columns(separator: str) -> dict[str, Damage]:
 
 
 # What no number may be; a reader adds what is wrong in its columns.
-NO_NUMBERS = ("", "x", "nan", "inf", "-inf", "1e999", "0x10", "１２x", "1,5", "--1", "1" * 400)
+NO_NUMBERS = ("", "x", "nan", "inf", "-inf", "1e999", "0x10", "１２x", "--1", "1" * 400)
 NO_WHOLE_NUMBERS = (*NO_NUMBERS, "1.5", "9" * 25, "-9223372036854775809")
 
 
@@ -166,7 +165,9 @@ def cells(separator: str, bad: dict[int, tuple[str, ...]], row=-1) -> dict[str, 
         return value if len(value) < 30 else f"{value[:6]}... ({len(value)} characters)"
 
     return {
-        f"column {column + 1} is {shown(value)!r}": put(column, value) for column, values in bad.items() for value in values
+        f"column {column + 1} is {shown(value)!r}": put(column, value)
+        for column, values in bad.items()
+        for value in values
     }
 
 
@@ -207,7 +208,9 @@ def leaves(tree, above=()):
             yield (*above, key), value
 
 
-def values(load, dump, bad: Callable[[tuple, object], list], only=lambda keys: True) -> Callable[[Path], dict[str, Damage]]:
+def values(
+    load, dump, bad: Callable[[tuple, object], list], only=lambda keys: True
+) -> Callable[[Path], dict[str, Damage]]:
     """Return a function of a whole file's path that returns damages: each value replaced by ``bad(keys, value)``."""
 
     def put(keys, new):
@@ -238,12 +241,12 @@ def values(load, dump, bad: Callable[[tuple, object], list], only=lambda keys: T
 LACKS = object()
 
 
-def bad_values(keys, value):
-    """Return values that can never stand where ``value`` stands."""
+def wrong_types(_, value):
+    """Return values of other types than ``value``, and what is no number."""
     if isinstance(value, bool):
         return ["x", LACKS]
     if isinstance(value, int | float):
-        return [float("nan"), float("inf"), -1, "x", [1], LACKS]
+        return [float("nan"), float("inf"), "x", [1], LACKS]
     if isinstance(value, list):
         return ["x", {"a": 1}, LACKS]
     if isinstance(value, str):
@@ -251,8 +254,10 @@ def bad_values(keys, value):
     return [7.5, LACKS]
 
 
-def dump_json(tree):
-    return json.dumps(tree)
+def bad_values(keys, value):
+    """Return values that can never stand where ``value`` stands in a config, which has no negative numbers."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return wrong_types(keys, value) + [-1] * number
 
 
 def copy_of(path) -> Damage:

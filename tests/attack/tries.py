@@ -9,7 +9,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, is_dataclass
+from dataclasses import asdict, dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,29 +25,32 @@ LONGEST_MESSAGE = 1000  # characters
 
 REFUSED = "refused in one line"
 HARMLESS = "harmless, same result"
-ALLOWED = "accepted for a reason"
+ACCEPTED = "accepted for a reason"
 BAD = ("traceback", "wrong words", "hang", "half-written", "accepted silently")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Reader:
     """Something of the product that reads files of a user.
 
-    ``make(folder)`` writes valid files; ``read(folder)`` reads them as the product does and returns what it understood;
-    ``files``: those that are damaged, one at a time. ``outputs``: files that must not be there after a refusal.
-    ``cells``: bad values by column, see `tests.attack.damage.bad_cells`. ``edits``: further damages by name.
+    ``make(folder)`` writes valid files; ``read(folder)`` reads them as the product does and returns what it understood.
+    ``files``: those that are damaged, one at a time, by ``damages``; ``values(path)`` returns more for a whole file.
+    ``outputs``: files that must not be there after a refusal. ``named``: a pattern of what a refusal must name, by
+    default the file. ``limit``: seconds.
     """
 
     name: str
     files: tuple[str, ...]
     make: Callable[[Path], None]
     read: Callable[[Path], Any]
+    damages: dict[str, Callable[[Path], None]]
+    values: Callable[[Path], dict[str, Callable[[Path], None]]] | None = None
     outputs: tuple[str, ...] = ()
-    kinds: tuple[str, ...] = ()
-    damages: dict[str, Callable[[Path], None]] | None = None
+    named: str | None = None
+    limit: float = LIMIT_SECONDS
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Try:
     """A reader, the file to damage (None: none) and how."""
 
@@ -61,7 +64,7 @@ class Try:
         return f"{self.reader.name}: {self.file}: {self.damage}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Outcome:
     kind: str
     words: str  # the message; or what was understood
@@ -100,7 +103,7 @@ def _judged(message, one, folder):
         problems.append("not one line")
     if not message.replace("\n", "").isprintable():
         problems.append("control characters")
-    if one.file and Path(one.file).name not in message:
+    if one.file and not re.search(one.reader.named or re.escape(Path(one.file).name), message):
         problems.append("does not name the file")
     if len(message) > LONGEST_MESSAGE:
         problems.append(f"{len(message)} characters")
@@ -127,21 +130,24 @@ def _last_place(traceback):
 
 def _plain(value) -> str:
     """Return what a reader understood as a text that is equal if it is."""
-    if isinstance(value, pd.DataFrame):
-        return value.to_csv()
-    if isinstance(value, torch.Tensor):
-        return _plain(value.detach().cpu().numpy())
-    if isinstance(value, np.ndarray):
-        return f"{value.shape} {value.ravel()[:1_000_000].tolist()}"
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{key!r}: {_plain(item)}" for key, item in value.items()) + "}"
-    if isinstance(value, set):
-        return _plain(sorted(value))
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(map(_plain, value)) + "]"
     if is_dataclass(value):
-        return f"{type(value).__name__} {_plain({name: getattr(value, name) for name in value.__dataclass_fields__})}"
-    return repr(value)
+        value = {field.name: getattr(value, field.name) for field in fields(value)}
+    match value:
+        case pd.DataFrame():
+            text = value.to_csv()
+        case torch.Tensor():
+            text = _plain(value.detach().numpy())
+        case np.ndarray():
+            text = f"{value.shape} {value.ravel().tolist()}"
+        case dict():
+            text = "{" + ", ".join(f"{key!r}: {_plain(item)}" for key, item in value.items()) + "}"
+        case set():
+            text = _plain(sorted(value))
+        case list() | tuple():
+            text = "[" + ", ".join(map(_plain, value)) + "]"
+        case _:
+            text = repr(value)
+    return text
 
 
 # --- In the process that tries all -----------------------------------------------------------------------------------
@@ -178,14 +184,14 @@ class Tries:
         for pid, (one, folder, start) in list(self.running.items()):
             ended, _ = os.waitpid(pid, os.WNOHANG)
             seconds = time.monotonic() - start
-            if not ended and seconds < LIMIT_SECONDS:
+            if not ended and seconds < one.reader.limit:
                 continue
             if ended:
                 self.outcomes[one] = _outcome_of(folder, seconds)
             else:
                 os.killpg(pid, signal.SIGKILL)
                 os.waitpid(pid, 0)
-                self.outcomes[one] = Outcome("hang", f"over {LIMIT_SECONDS} s", seconds)
+                self.outcomes[one] = Outcome("hang", f"over {one.reader.limit} s", seconds)
             del self.running[pid]
             shutil.rmtree(folder, ignore_errors=True)
         time.sleep(0.002)
@@ -205,7 +211,6 @@ def _child(one, folder):
         resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, used + MEMORY))
         files = folder / "files"
         files.mkdir()
-        os.chdir(files)
         outcome = attempt(one, files)
         sys.stdout.flush()
         sys.stderr.flush()

@@ -70,16 +70,14 @@ class RunProcesses:
         self.ready.unlink(missing_ok=True)
         module, *action = command or ["trainer.train"]
         line = [*before, sys.executable, "-m", module, *action, "--config", str(path), "--gpus", str(gpus)]
-        environment = {
-            **os.environ,
-            "PYTHONPATH": f"{self.path.parent}/site:{ROOT}",
-            "VSSL_TEST_FAULT": fault,
-            "VSSL_TEST_RANK": str(gpus - 1),
-            MARK: str(path),
-        }
         with self.path.with_name("log").open("w") as log:
             self.main = subprocess.Popen(
-                line, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+                line,
+                cwd=ROOT,
+                env=run_environment(path, fault, gpus - 1),
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
             )
 
     # --- Who they are ------------------------------------------------------------------------------------------------
@@ -91,13 +89,13 @@ class RunProcesses:
 
     def ranks(self) -> list[int]:
         """Return the processes that train or predict, in the order of their start."""
-        started = [pid for pid in self.all() if parent(pid) == self.main.pid and _environment(pid, "LOCAL_RANK")]
+        started = [pid for pid in self.all() if parent(pid) == self.main.pid and environment_of(pid, "LOCAL_RANK")]
         return started or [self.main.pid]
 
     def workers(self, rank=0) -> list[int]:
         """Return the loader workers of a rank."""
         above = self.ranks()[rank]
-        return [pid for pid in self.all() if parent(pid) == above and _read(pid, "cmdline") == _read(above, "cmdline")]
+        return [pid for pid in self.all() if parent(pid) == above and command_of(pid) == command_of(above)]
 
     # --- What they do ------------------------------------------------------------------------------------------------
 
@@ -126,7 +124,7 @@ class RunProcesses:
         deadline = time.monotonic() + END_SECONDS
         while (left := self.all()) and time.monotonic() < deadline:
             time.sleep(0.02)
-        names = [f"{pid}: {_read(pid, 'cmdline').decode()} {_read(pid, 'wchan').decode()}" for pid in left]
+        names = [f"{pid}: {command_of(pid)}" for pid in left]
         self.kill()
         assert not left, "\n".join(["left:", *names, self.log])
 
@@ -137,13 +135,19 @@ class RunProcesses:
         self.main.wait()
 
 
+def run_environment(path, fault="", rank=0):
+    """Return the environment for processes of the run of a config: the tiny network, and a fault in a rank."""
+    own = {"PYTHONPATH": f"{path.parent}/site:{ROOT}", "VSSL_TEST_FAULT": fault, "VSSL_TEST_RANK": str(rank)}
+    return {**os.environ, **own, MARK: str(path)}
+
+
 def processes_of(path) -> list[int]:
     """Return the ids of the processes that were started for the run of a config, however far they moved."""
     return [int(entry.name) for entry in Path("/proc").iterdir() if _is_of(entry.name, path)]
 
 
 def _is_of(name, path):
-    return name.isdigit() and _environment(int(name), MARK) == str(path)
+    return name.isdigit() and environment_of(int(name), MARK) == str(path)
 
 
 def parent(pid) -> int:
@@ -151,12 +155,17 @@ def parent(pid) -> int:
     return int(_read(pid, "stat").rpartition(b")")[2].split()[1:2][0]) if _read(pid, "stat") else 0
 
 
+def command_of(pid) -> str:
+    """Return a process's command line."""
+    return _read(pid, "cmdline").replace(b"\0", b" ").decode(errors="replace")
+
+
 def kill(pid):
     with suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
 
 
-def _environment(pid, name):
+def environment_of(pid, name):
     """Return a variable of the environment that a process was started with."""
     found = [entry for entry in _read(pid, "environ").split(b"\0") if entry.startswith(f"{name}=".encode())]
     return found[0].decode().partition("=")[2] if found else None

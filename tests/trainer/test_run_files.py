@@ -8,6 +8,7 @@ import pytest
 from tests.helpers.damage import DAMAGES, empty, make_folder, truncate, write_noise
 from tests.helpers.small_run import small_run
 from trainer import config
+from trainer.config import fingerprint
 from trainer.run_files import DamagedFile, read_arrays, read_csv, read_json
 from trainer.score import score
 from trainer.utils.errors import InputError
@@ -18,11 +19,11 @@ def write_files(folder):
     (folder / "metrics.json").write_text(json.dumps({"mAP": 0.5, "method": "moco", "epochs": 20}))
     (folder / "history.csv").write_text("epoch,loss,mAP\n1,0.7,\n2,0.5,0.25\n")
     arrays = {"video": np.array(["-v", "w"]), "score": np.random.default_rng(0).random((2, 157))}
-    np.savez_compressed(folder / "predictions.npz", **arrays, run_fingerprint="abc")
+    np.savez_compressed(folder / "predictions.npz", **arrays, fingerprint="abc")
     return {
         "metrics.json": lambda path: read_json(path, mAP=float, method=str),
         "history.csv": lambda path: read_csv(path, ["epoch", "loss", "mAP"]),
-        "predictions.npz": lambda path: read_arrays(path, "video", "score"),
+        "predictions.npz": lambda path: read_arrays(path, "video", "score", "fingerprint"),
         "config.yaml": config.load,
     }
 
@@ -127,7 +128,7 @@ def test_nothing_is_scored_from_a_damaged_file(tmp_path, name, damage):
     rng = np.random.default_rng(0)
     videos = np.array([f"video{number}" for number in range(6)])
     arrays = {"video": videos, "target": rng.integers(0, 2, (6, 157)), "score": rng.random((6, 157))}
-    np.savez_compressed(tmp_path / "predictions.npz", **arrays)
+    np.savez_compressed(tmp_path / "predictions.npz", fingerprint=fingerprint(run), **arrays)
     (tmp_path / "summary.json").write_text(json.dumps({"epochs": 3, "gflops": 40.7}, indent=2))
     (tmp_path / "environment.json").write_text(json.dumps({"time": "2026-11-25T08:00:00.000+00:00"}))
     score(run, tmp_path)

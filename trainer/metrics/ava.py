@@ -38,15 +38,15 @@ def score_test(data, predictions) -> tuple[pd.DataFrame, dict[str, float]]:
 
     ``data``: paths (trainer.config.Data); ``predictions``: arrays video, second, box, score, a row per person box.
     """
-    compared = _compared(data, predictions)
-    table, official = frame_map(*compared), frame_map(*compared, protocol="official")
+    arguments = compared(data, predictions)
+    table, official = frame_map(*arguments), frame_map(*arguments, protocol="official")
     table["official_ap"] = official["ap"]
     return table, {"mAP": table["ap"].mean(), "official_mAP": official["ap"].mean()}
 
 
 def score_validation(data, predictions) -> float:
     """Return the mAP of every fourth second, by the published protocol; arguments as in ``score_test``."""
-    ground_truth, *rest = _compared(data, predictions)
+    ground_truth, *rest = compared(data, predictions)
     return frame_map(ava_csv.every_fourth_second(ground_truth), *rest)["ap"].mean()
 
 
@@ -62,7 +62,7 @@ def write_official_files(data, predictions, folder):
 
     Only detections of one class with exactly the same score can make a difference, see the module's docstring.
     """
-    ground_truth, detections, classes, excluded = _compared(data, predictions)
+    ground_truth, detections, classes, excluded = compared(data, predictions)
     kept_truth, kept = official_input(ground_truth, detections, classes, excluded)
     with atomic_write(Path(folder, "detections.csv.gz")) as partial:
         ava_csv.write_detections(partial, detections)
@@ -72,7 +72,7 @@ def write_official_files(data, predictions, folder):
         ava_csv.write_all_digits(partial, kept)
 
 
-def _compared(data, predictions):
+def compared(data, predictions):
     """Return what frame mAP compares, of the videos of the test list: the first four arguments of ``frame_map``."""
     videos = pd.read_csv(data.test, usecols=["video"], dtype=str, keep_default_na=False)["video"].unique()
     classes = ava_csv.read_label_map(data.label_map)
@@ -127,13 +127,15 @@ class Matched:
     """The detections that count, images in the order of their first row, in matching order within an image.
 
     label: (N,) positions in the class list; score: (N,); hit: (N,) bool, a true positive; positives: (classes,) counts
-    of ground truth.
+    of ground truth; row: (N,) positions in the detections; truth_row: positions of the ground truth that counts.
     """
 
     label: np.ndarray
     score: np.ndarray
     hit: np.ndarray
     positives: np.ndarray
+    row: np.ndarray
+    truth_row: np.ndarray
 
 
 def match(ground_truth: GroundTruth, detections: Detections, classes, excluded, protocol) -> Matched:
@@ -167,7 +169,8 @@ def match(ground_truth: GroundTruth, detections: Detections, classes, excluded, 
     # negative, and the ground truth meets nothing.
     group, truth_group = (i * len(ids) + c for i, c in ((image, label), (truth_image, truth_label)))
     hit = _first_hits(detections.box[rows], group, ground_truth.box[truth_rows], truth_group)
-    return Matched(label, detections.score[rows], hit, np.bincount(truth_label, minlength=len(ids)))
+    positives = np.bincount(truth_label, minlength=len(ids))
+    return Matched(label, detections.score[rows], hit, positives, rows, truth_rows)
 
 
 def official_input(ground_truth: GroundTruth, detections: Detections, classes, excluded):

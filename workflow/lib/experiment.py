@@ -273,6 +273,10 @@ class Experiment:
             for method in self.methods.index:
                 validation.check_trained(self.run_folders(dataset, method))
 
+    def check_cluster(self):
+        """Raise InputError if a path cannot be handed to the jobs of a cluster."""
+        validation.check_cluster_paths(self.config, self.methods, self.sources, Path.cwd())
+
     # --- Results -----------------------------------------------------------------------------------------------------
 
     def metrics_files(self, datasets: Iterable[str]) -> list[str]:

@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 import yaml
 from pydantic import AfterValidator, Field, model_validator
 
+from trainer.bootstrap import Bootstrap
 from trainer.config import Machine, Recipe
 from trainer.datasets import DATASETS
 from trainer.utils.files import atomic_write
@@ -23,8 +24,8 @@ DatasetName = Literal[*DATASETS]
 
 # Characters, in a class of a pattern, that names of films and downloads do not have: Snakemake fills in {...} and
 # <...>, and hands the others to a cluster's jobs in a way that changes them or lets the shell run them.
-ODD = r"\\'\",{}<>\x00-\x1f\x7f"
-ODD_WORDS = "\\ ' \" , { } < > and control characters"
+ODD = r"\\'\"`$,{}<>\x00-\x1f\x7f"
+ODD_WORDS = "\\ ' \" ` $ , { } < > and control characters"
 
 
 def check_path(path: str) -> str:
@@ -166,6 +167,7 @@ class Config:
     ava: Ava
     charades: Charades
     recipes: dict[Name, dict[DatasetName, Recipe]]
+    bootstrap: Bootstrap
     machine: Machine
 
     @model_validator(mode="after")

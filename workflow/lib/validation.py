@@ -33,6 +33,24 @@ def check_checkout(folder: Path):
         raise InputError(f"{folder}: expected a path without braces, which Snakemake fills in; move this checkout")
 
 
+def check_cluster_paths(config: Config, methods: pd.DataFrame, sources: pd.DataFrame, checkout: Path):
+    """Raise InputError if a path has letters that a cluster's shell would interpret on its way to a job."""
+    paths = [
+        ("this checkout", checkout),
+        ("config: data", config.data),
+        ("config: results", config.results),
+        ("config: published_table", config.published_table),
+        ("config: charades: label_map", config.charades.label_map),
+        *((f"config: existing: {key}", path) for key, path in asdict(config.existing).items()),
+        *((f"{row.table}: {row.method}: checkpoint", own_file(row)) for row in methods.itertuples()),
+        *((f"{config.sources_table}: {row.source}: url", row.url) for row in sources.itertuples()),
+    ]
+    for where, path in paths:
+        if re.search(r'^-|[$`"\\%]', str(path)) and "://" not in str(path):
+            words = 'expected a path without $ ` " \\ % and a first letter -, as jobs run on a cluster'
+            raise InputError(f"{where}: {words}, got {path}")
+
+
 def read_run(run: dict) -> Run:
     """Return a run of the config, checked."""
     return read(Run, run, f"{run['dataset']}, {run['method']}")

@@ -49,3 +49,28 @@ rule score:
         fingerprint=get_fingerprint,
     shell:
         "python -m trainer.evaluate score --config={input.config:q} > {log:q} 2>&1"
+
+
+rule bootstrap:
+    """Score resamples of the test videos: intervals of mAP, and what comparisons of methods need."""
+    input:
+        config="<run>/config.yaml",
+        predictions="<run>/predictions.npz",
+        environment="<run>/environment.json",
+        metrics="<run>/metrics.json",
+        lists=get_lists,
+        files=get_score_files,
+    output:
+        bootstrap="<run>/bootstrap.npz",
+    log:
+        "<logs>/bootstrap/{dataset}/{method}/seed{seed}.log",
+    conda:
+        "../../envs/trainer.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        options=config["bootstrap"],
+    shell:
+        "python -m trainer.evaluate bootstrap --config={input.config:q} --resamples {params.options[resamples]}"
+        " --seed {params.options[seed]} > {log:q} 2>&1"

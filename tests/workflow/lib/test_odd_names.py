@@ -1,6 +1,7 @@
 """Odd letters in paths, names, addresses and labels: they work, or the plan refuses them by their key or line."""
 
 import os
+from contextlib import nullcontext
 
 import pytest
 import yaml
@@ -69,17 +70,46 @@ def test_the_path_of_a_checkout(folder):
             validation.check_checkout(f"/home/me/{name}")
 
 
-@pytest.mark.parametrize("name", ["a{b}", "{}", "a<b", "it's", 'a"b', "a,b", "a\\b", "a\x1bb"])
+@pytest.mark.parametrize("name", ["a{b}", "{}", "a<b", "it's", 'a"b', "$(touch x)", "a,b", "a\\b", "a\x1bb"])
 def test_films_whose_names_a_cluster_or_snakemake_would_change(tmp_path, name):
     with pytest.raises(InputError) as refused:
         read_films((f"{name}.mkv",), ())
-    words = "expected the name of a film without spaces, / \\ ' \" , { } < > and control characters"
+    words = "expected the name of a film without spaces, / \\ ' \" ` $ , { } < > and control characters"
     assert str(refused.value) == f"config: ava: films: 0: {words}, got {f'{name}.mkv'!r}"
 
 
 def test_films_of_other_odd_names():
-    names = ("-a--b_.mkv", "é(1)&$HOME;#50%.mp4", "a=b:c+d@e~!.webm", "a.b.mkv")
+    names = ("-a--b_.mkv", "é(1)&;#50%.mp4", "a=b:c+d@e~!.webm", "a.b.mkv")
     assert list(read_films(names, ()).values()) == list(names)
+
+
+@pytest.mark.parametrize("name", ["$(touch x)", "`touch x`", 'a"b', "a\\b", "50%", "-d"])
+def test_paths_that_a_cluster_would_change(tmp_path, monkeypatch, name):
+    own = {
+        "methods_table": str(write_methods(tmp_path / "methods.tsv", own_row("mine", f"{name}.pth"))),
+        "methods": ["mine"],
+    }
+    url = f"val\t{name}/val.csv\tval.csv\t\t\t\n"
+    refused = {
+        "config: data": experiment(tmp_path, data=name),
+        "config: existing: charades_tar": experiment(tmp_path, existing={"charades_tar": name}),
+        f"{tmp_path}/methods.tsv: mine: checkpoint": experiment(tmp_path, **own),
+        f"{tmp_path}/sources.tsv: val: url": experiment(tmp_path, url),
+    }
+    for where, odd in refused.items():
+        with pytest.raises(InputError) as error:
+            odd.check_cluster()
+        assert str(error.value).startswith(
+            f'{where}: expected a path without $ ` " \\ % and a first letter -, as jobs run'
+        )
+    usual = experiment(tmp_path, data="it's ;&| é {}", results="r-r")
+    usual.check_cluster()
+    (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path / name)
+    with (
+        nullcontext() if name == "-d" else pytest.raises(InputError, match=r"^this checkout: expected a path without ")
+    ):
+        usual.check_cluster()
 
 
 SOURCES = "source\turl\tfile\tbytes\tsha256\tabout\n"

@@ -1,0 +1,88 @@
+"""From predictions to the uncertainty of their score: mAP of resampled test videos. Needs no GPU and no PyTorch.
+
+A rule of its own, after the score: other settings here score again in minutes, and change nothing else of a run.
+"""
+
+import argparse
+import logging
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from trainer import config
+from trainer.datasets import DATASETS
+from trainer.metrics.bootstrap import interval, mean_ap, resampled_scores
+from trainer.run_files import read_arrays, read_json
+from trainer.utils.errors import InputError, exit_on_input_error
+from trainer.utils.files import atomic_write
+from trainer.utils.settings import Count, Whole, read, settings
+
+log = logging.getLogger("trainer")
+
+
+@settings
+class Bootstrap:
+    """How uncertainty is estimated."""
+
+    resamples: Count = 2000
+    """resamples of the test videos. p-values are at least 1 / (1 + resamples), times the number of pairs of methods"""
+    seed: Whole = 0
+    """of the resamples, which all methods share"""
+
+
+def main(arguments):
+    """Run ``python -m trainer.evaluate bootstrap`` with these arguments."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    parser = argparse.ArgumentParser(prog="python -m trainer.evaluate bootstrap", description=bootstrap.__doc__)
+    parser.add_argument("--config", required=True, type=Path, help="config.yaml of a run; the result goes beside it")
+    for name, default in asdict(Bootstrap()).items():
+        parser.add_argument(f"--{name}", type=int, default=default, help=f"default: {default}")
+    options = vars(parser.parse_args(arguments))
+    path = options.pop("config")
+    with exit_on_input_error():
+        bootstrap(config.load(path), path.parent, read(Bootstrap, options, parser.prog))
+
+
+def bootstrap(run, folder, chosen: Bootstrap):
+    """Write bootstrap.npz of ``folder``'s predictions: mAP of resampled test videos, and 95 % intervals."""
+    for name in ("predictions.npz", "environment.json", "metrics.json"):
+        if not (folder / name).exists():
+            raise InputError(f"{folder / name}: no such file; predict and score first, see python -m trainer.evaluate")
+    trained = read_json(folder / "environment.json", time=str)["time"]
+    predictions = read_arrays(folder / "predictions.npz", "video", "score")
+    metric = DATASETS[run.dataset].metric
+    resamples, classes, aps = resampled_scores(metric, run.data, predictions, chosen.resamples, chosen.seed)
+    values = np.stack(list(aps.values()))  # (metrics, classes, 1 + resamples), the test set itself first
+    means = np.stack([mean_ap(of_metric) for of_metric in values])
+    check_scores(folder / "metrics.json", dict(zip(aps, means[:, 0].tolist(), strict=True)))
+    content = {
+        "fingerprint": config.fingerprint(run),
+        "trained": trained,
+        "seed": chosen.seed,
+        "digest": resamples.digest,
+        "video": resamples.videos,
+        "class_name": np.array(classes, dtype=str),
+        "metric": np.array(list(aps), dtype=str),
+        "point": means[:, 0],
+        "mAP": means[:, 1:],
+        "interval": interval(means[:, 0], means[:, 1:]).clip(0, 1),
+        "class_point": values[..., 0],
+        "class_ap": values[..., 1:].astype(np.float32),
+        "class_interval": interval(values[..., 0], values[..., 1:]).clip(0, 1),
+    }
+    with atomic_write(folder / "bootstrap.npz") as partial:
+        np.savez_compressed(partial, **content)
+    for name, point, (low, high) in zip(aps, content["point"], content["interval"], strict=True):
+        log.info("%s %.4f [%.4f, %.4f]", name, point, low, high)
+
+
+def check_scores(path, expected):
+    """Raise InputError if the metrics in ``path`` are not ``expected``: those of other predictions."""
+    metrics = read_json(path, mAP=float)
+    for name, value in expected.items():
+        if not np.isclose(metrics.get(name, np.nan), value, rtol=1e-9, atol=0, equal_nan=True):
+            raise InputError(
+                f"{path}: {name} {metrics.get(name)}; expected {value}, as predictions.npz has it. "
+                "Delete it to score again"
+            )
