@@ -69,7 +69,7 @@ def test_scripts_import_no_other_script():
 
 
 def test_no_test_imports_another():
-    attack = dict.fromkeys((path.name for path in python_files("tests/attack")), ["tests.attack"])  # a command, no test
+    attack = {path.name: ["tests.attack"] for path in python_files("tests/attack")}  # a command, no test
     assert_imports("tests", [*PRODUCT, "tests.helpers"], attack)
 
 

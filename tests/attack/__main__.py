@@ -81,8 +81,10 @@ def attack_files(scratch, word, show_all):
     for one, outcome in judged.items():
         if one in bad or show_all or outcome.kind in (HARMLESS, ACCEPTED):
             print(f"{'BAD ' if one in bad else ''}{outcome.kind}: {one.name}: {outcome.words[:600]}")
+    if code_ran := (samples.CACHE / "hacked").exists():
+        print("BAD: code of a checkpoint ran")
     print(f"{len(judged)} tries, {len(bad)} bad, {time.monotonic() - started:.0f} s")
-    return int(bool(bad))
+    return int(bool(bad) or code_ran)
 
 
 def compared(one, outcome, whole):

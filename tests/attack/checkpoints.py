@@ -24,6 +24,7 @@ from tests.helpers.published_model import run_of
 from tests.helpers.small_run import small_run
 from trainer import checkpointing, config
 from trainer.checkpointing import TrainingState
+from trainer.distributed.process_group import ProcessGroup
 from trainer.models import inspect
 from trainer.models.backbones import BACKBONES, Backbone
 from trainer.models.checkpoints import load_backbone
@@ -131,6 +132,11 @@ def _pickled(value) -> Damage:
     return apply
 
 
+def _in_itself(state):
+    state["self"] = state
+    return state
+
+
 CHECKPOINT: dict[str, Damage] = {
     "code": _saved(lambda state: state | {"x": _Evil()}),
     "code, pickled": _pickled(_Evil()),
@@ -170,11 +176,6 @@ CHECKPOINT: dict[str, Damage] = {
     "pickle protocol 5": lambda path: (path.unlink(), path.write_bytes(pickle.dumps({"a": 1}, protocol=5))),
     "an index of shards": content(lambda _: json.dumps({"weight_map": {"a": "model-1.safetensors"}}).encode()),
 }
-
-
-def _in_itself(state):
-    state["self"] = state
-    return state
 
 
 def _header(change):

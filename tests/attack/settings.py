@@ -27,6 +27,7 @@ from tests.attack.samples import (
 from tests.attack.tries import Reader
 from tests.helpers.config import published
 from tests.helpers.paths import ROOT, SNAKEMAKE
+from tests.helpers.small_run import small_run
 from trainer import config
 from trainer.models.methods_table import add_method
 from trainer.utils.errors import InputError

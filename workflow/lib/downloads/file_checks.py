@@ -8,7 +8,7 @@ from trainer.utils.errors import InputError
 from workflow.lib.film import check_film
 
 FILMS = (".mkv", ".mp4", ".webm")
-CHECKPOINTS = (".pth", ".pt", ".pth.tar")
+CHECKPOINTS = (".pth", ".pt", ".pth.tar", ".safetensors")
 PAGE_STARTS = (b"<!doctype html", b"<html", b"<head", b"<?xml")
 
 
