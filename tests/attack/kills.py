@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import sys
 import time
-from collections import Counter
 from pathlib import Path
 
 import torch
@@ -28,7 +27,7 @@ from tests.helpers.run_processes import (
 )
 
 RANKS, EPOCHS = 2, 60  # of one step each
-ORPHAN = "the orphan trains on"
+KINDS = ("snakemake", "launcher", "rank", "worker")
 
 # The shell line is that of rule finetune.
 SNAKEFILE = """
@@ -58,9 +57,10 @@ def kill_at_random(scratch: Path, count: int, seed: int) -> int:
     _finish_by_snakemake(_new_run(scratch / "timed"))
     duration = time.monotonic() - started
     print(f"an undisturbed run by Snakemake takes {duration:.1f} s; kills come at any moment of it")
-    outcomes = Counter()
+    bad = 0
     for number in range(count):
         path = _new_run(scratch / f"run{number}")
+        kind, words = "?", ""
         try:
             kind, words = _kill_one(path, rng, duration)
             _finish_by_snakemake(path)
@@ -72,16 +72,15 @@ def kill_at_random(scratch: Path, count: int, seed: int) -> int:
             assert epochs == list(range(1, EPOCHS + 1)), epochs
             outcome = "same weights"
         except AssertionError as error:
-            outcome = f"BAD: {error}"
-            words += f"; the run is kept in {_keep(path)}"
+            outcome = f"BAD: {error}; the run is kept in {_keep(path)}"
+            bad += 1
         finally:
             for pid in processes_of(path):
                 kill(pid)
-        outcomes[outcome[:3] == "BAD"] += 1
         print(f"kill {number + 1:2}: {kind:9} {words}; restarted: {outcome}", flush=True)
         shutil.rmtree(path.parent)
-    print(f"{count} kills, {outcomes[True]} bad")
-    return int(outcomes[True] > 0)
+    print(f"{count} kills, {bad} bad")
+    return int(bad > 0)
 
 
 def _keep(path):
@@ -113,24 +112,31 @@ def _start(path):
 
 def _kill_one(path, rng, duration):
     """Start a run and kill one process of it; return its kind and what came of the others."""
-    moment = rng.uniform(0, duration)
+    kind, moment, choice = rng.choice(KINDS), rng.uniform(0, duration), rng.random()
     snakemake = _start(path)
     time.sleep(moment)
-    kinds = _by_kind(path, snakemake.pid)
-    if not kinds:
-        return "none", f"after {moment:.1f} s: it had ended"
-    kind = rng.choice(sorted(kinds))
-    victim = rng.choice(kinds[kind])
-    kill(victim)
-    killed = time.monotonic()
+    while not (found := _by_kind(path, snakemake.pid).get(kind)) and snakemake.poll() is None:
+        time.sleep(0.02)
+    if not found:
+        return kind, "the run had ended"
+    kill(found[int(choice * len(found))])
+    killed, state = time.monotonic(), _last_line(path)
     while (left := _left(path, snakemake)) and time.monotonic() - killed < END_SECONDS:
         time.sleep(0.02)
-    words = f"after {moment:.1f} s: gone in {time.monotonic() - killed:.1f} s"
-    if left and kind == "snakemake":
-        words = f"after {moment:.1f} s: {ORPHAN}, {'and holds the lock' if _is_locked(path) else 'without the lock'}"
-    elif left:
-        raise AssertionError(f"after {kind} was killed, left: {[command_of(pid) for pid in left]}")
-    return kind, words
+    words = f"after {moment:4.1f} s ({state})"
+    if not left:
+        return kind, f"{words}: gone in {time.monotonic() - killed:.1f} s"
+    if kind != "snakemake":
+        raise AssertionError(f"after {kind} was killed {words}, left: {[command_of(pid) for pid in left]}")
+    lock = "holds the lock" if _is_locked(path) else "does not hold the lock"
+    return kind, f"{words}: the orphan trains on and {lock} ({_last_line(path)})"
+
+
+def _last_line(path):
+    """Return the last line of the training's log, shortened."""
+    log = path.with_name("train.log")
+    lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+    return lines[-1][9:45].strip() if lines else "no log yet"
 
 
 def _left(path, snakemake):

@@ -39,6 +39,9 @@ class FramesInMemory:
     def count(self, video):
         return len(self.content[video])
 
+    def name(self, video, frame):
+        return f"frame {frame} of video {video}"
+
     def read(self, video, frame):
         self.reads.append((video, int(frame)))
         return self.content[video][frame]

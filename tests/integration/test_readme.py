@@ -75,6 +75,7 @@ def checkout_copy(tmp_path_factory):
         shutil.copytree(ROOT / name, folder / name, ignore=ignored)
     (folder / ".venv").symlink_to(ROOT / ".venv")
     (folder / "my.yaml").write_text("charades: {seeds: [1, 2, 3]}\n")
+    (folder / "mine.yaml").write_text("results: results/mine\n")
     torch.save(build_backbone("r2plus1d_18").state_dict(), folder / "my.pth")
     return folder
 

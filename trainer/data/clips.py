@@ -19,7 +19,7 @@ def read_clip(frames, video, indices, choose_crop, resizer=uint8_resizer):
             clip[place] = clip[place - 1]
             continue
         jpeg = frames.read(video, index)
-        name = f"frame {index} of video {video}"
+        name = frames.name(video, index)
         size = frame_size(jpeg, name)
         if geometry is None:
             geometry = choose_crop(*size)

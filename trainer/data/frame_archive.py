@@ -67,6 +67,10 @@ class FrameArchive:
         """Return the number of frames of the video."""
         return self._entry(video).frames
 
+    def name(self, video, i: int) -> str:
+        """Return a frame's archive, number and video, for messages."""
+        return f"{self._entry(video).archive}: frame {i} of video {video}"
+
     def read(self, video, i: int) -> bytes:
         """Return the JPEG of the video's frame ``i``, counted from 0; raise InputError if it cannot be read."""
         entry = self._entry(video)

@@ -177,7 +177,7 @@ def read_batches(loader) -> Iterator:
         try:
             batch = next(batches, None)
         except InputError as error:
-            raise InputError(re.sub(r"(?s).*\bInputError: ", "", str(error))) from None
+            raise InputError(re.sub(r"(?s).*\bInputError: ", "", str(error)).strip()) from None
         if batch is None:
             return
         yield batch

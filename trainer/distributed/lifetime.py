@@ -63,6 +63,7 @@ def process_life(is_main=True):
         log.info("%s received: %sstart the run again to resume it", signal.Signals(stopped.number).name, saved)
         exit_now(128 + stopped.number)
     except Exception as error:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # PyTorch's handler raises when a worker is killed
         if ERROR_FILE in os.environ:
             time.sleep(1)  # if the cause is that another rank has ended, the watcher ends this one first
         _report(error)

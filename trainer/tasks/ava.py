@@ -53,7 +53,7 @@ class AvaClips(Dataset):
         """Return (height, width) of each item's frames, from the header of its video's first frame."""
         videos = self.key_frames.videos
         header = {
-            video: frame_size(self.frames.read(video, 0), f"frame 0 of video {video}") for video in np.unique(videos)
+            video: frame_size(self.frames.read(video, 0), self.frames.name(video, 0)) for video in np.unique(videos)
         }
         return [header[video] for video in videos]
 
