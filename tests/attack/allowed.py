@@ -7,6 +7,7 @@ FALLBACK = "the run starts anew, and the log says so"
 
 # (what the try's name matches, why)
 ALLOWED = [
+    (r"^config of the workflow: .*: ava: films is 'x'$", "a path; the plan says that there is no such file"),
     (r"^config of a run: .*: a quote inside$", "a path may have a quote"),
     (r"^(own )?table of methods: .*: (cut by 7 bytes|ends inside the last row|a row of half the length)$", BY_HAND),
     (r"^table of sources: .*: (cut by 7 bytes|ends inside the last row|a row of half the length)$", BY_HAND),
@@ -21,7 +22,7 @@ ALLOWED = [
     (r"^list_ava, .*: (cut at \d\d%|first row lacks|rows reversed|last row twice|all rows twice)$", ANOTHER),
     (r"^list_ava, .*: (escape sequence inside|a quote inside)$", "a video that is not selected; the log names it"),
     (r"^list_ava, index: .*: a row less$", "the log says how many frames the window lacks"),
-    (r"^(ground truth|detections|exclusions): .*: (cut at \d\d%|ends inside the last row)$", WHOLE),
+    (r"^(ground truth|detections|exclusions|list_ava, excluded): .*: (cut |ends inside|a row of half)", WHOLE),
     (
         r"^(ground truth|detections|exclusions): .*: (first row lacks|rows reversed|last row twice|all rows twice)$",
         ANOTHER,
@@ -33,7 +34,7 @@ ALLOWED = [
     (r"^index_folder: .*: (a folder|a link to nothing) as a frame$", "only names are read; training names the frame"),
     (r"^loaded .*: half precision$", "half precision is read"),
     (r"^resume.pth: .*: (missing|link to itself|link to nothing|a mapping without content)$", FALLBACK),
-    (r"^report, .*: (missing|link to itself|link to nothing)$", "the run or job is not finished, and shown as pending"),
+    (r"^(report|partial), .*: (missing|link to itself|link to nothing)$", "the run or job is not finished, and shown as pending"),
     (
         r"^(report|partial), metrics.json: .*: (an empty mapping|fingerprint .*|trained .*)$",
         "as of other settings: pending",

@@ -99,7 +99,7 @@ READERS = [
             (name,),
             make_archives,
             unpacked(name),
-            given(ANY_FILE) | own,
+            given(ANY_FILE, "a folder") | own,
             outputs=("out/train.csv", "out/iou90/val.csv"),
         )
         for name, own in {"a.tar": TAR_MEMBERS, "a.tar.gz": {}, "a.zip": ZIP}.items()

@@ -198,6 +198,8 @@ FILM: dict[str, Damage] = {
 }
 
 
+OTHER_LIST = r"list\.csv|frames\.(csv|tar)"  # of two files that contradict each other, one is named
+
 READERS = [
     Reader(
         "index_charades",
@@ -221,6 +223,7 @@ READERS = [
         make_ava_run,
         read_clips,
         TEXT_TABLE | columns(",") | cells(",", AVA_LIST_CELLS),
+        named=OTHER_LIST,
     ),
     Reader(
         "Charades clips, list",
@@ -228,6 +231,7 @@ READERS = [
         make_charades_run,
         read_clips,
         TEXT_TABLE | columns(",") | cells(",", CHARADES_LIST_CELLS),
+        named=OTHER_LIST,
     ),
     Reader(
         "clips, frames list",
@@ -235,6 +239,7 @@ READERS = [
         make_charades_run,
         read_clips,
         TEXT_TABLE | columns(",") | cells(",", FRAMES_CELLS),
+        named=r"frames\.(csv|npy|tar)|nowhere",  # a file that it names in the place of another
     ),
     Reader("clips, index", ("frames.npy",), make_charades_run, read_clips, ANY_FILE | INDEX),
     Reader("clips, archive", ("frames.tar",), make_charades_run, read_clips, ANY_FILE),
@@ -246,6 +251,7 @@ READERS = [
             cut_of(name),
             given(ANY_FILE) | FILM,
             outputs=("frames.tar", "frames.npy", "frames.json"),
+            named=r"film\.\w+|cut\.nut",  # the cut of a film that lacks frames
         )
         for name in ("film.mkv", "film.mp4", "film.webm")
     ),

@@ -110,11 +110,9 @@ FILM_NAMES: dict[str, Damage] = {
         "../b.mkv",
         "a b.mkv",
         "a{x}.mkv",
-        "a*.mkv",
         "\x1b[2J.mkv",
         ".mkv",
         "abc.mkv",
-        "a.mkv.mkv",
     )
 }
 
