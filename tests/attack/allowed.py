@@ -3,6 +3,7 @@
 WHOLE = "what is left is a whole file; the size and SHA-256 in the table of sources tell"
 BY_HAND = "what is left is a whole table; people write it, so nothing tells its end"
 ANOTHER = "another file as valid as this one"
+PENDING = "the run or job is not finished, and shown as pending"
 FALLBACK = "the run starts anew, and the log says so"
 
 # (what the try's name matches, why)
@@ -34,7 +35,7 @@ ALLOWED = [
     (r"^index_folder: .*: (a folder|a link to nothing) as a frame$", "only names are read; training names the frame"),
     (r"^loaded .*: half precision$", "half precision is read"),
     (r"^resume.pth: .*: (missing|link to itself|link to nothing|a mapping without content)$", FALLBACK),
-    (r"^(report|partial), .*: (missing|link to itself|link to nothing)$", "the run or job is not finished, and shown as pending"),
+    (r"^(report|partial), .*: (missing|link to itself|link to nothing)$", PENDING),
     (
         r"^(report|partial), metrics.json: .*: (an empty mapping|fingerprint .*|trained .*)$",
         "as of other settings: pending",

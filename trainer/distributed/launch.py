@@ -60,7 +60,8 @@ def _first_error(error, file):
     """Return the words that the first rank to fail has left, or else its exit status."""
     if file.exists():
         return file.read_text()
-    rank, failure = error.get_first_failure()
+    # A killed rank comes first: those that merely followed it ended with status 1, maybe before the launcher looked.
+    rank, failure = min(error.failures.items(), key=lambda item: item[1].exitcode)
     how = f"was killed by {failure.signal_name()}" if failure.exitcode < 0 else f"ended with status {failure.exitcode}"
     return f"rank {rank} {how}; the log above may say why. Start the run again to resume it"
 

@@ -34,6 +34,7 @@ log = logging.getLogger("trainer")
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 PR_SET_PDEATHSIG = 1  # prctl(2)
 ERROR_FILE = "VSSL_ERROR_FILE"  # environment variable: where ranks leave the first error for the launcher
+_ENDING = threading.RLock()  # held by the thread that ends the process, until the end
 
 
 class Stopped(BaseException):
@@ -57,15 +58,18 @@ def process_life(is_main=True):
     handle_signals(_raise_stopped if is_main else signal.SIG_IGN)
     try:
         yield
+        _ignore_signals()
         _kill_workers()
     except Stopped as stopped:
+        _begin_to_end()
         saved = "checkpoint saved; " if stopped.saved else ""
         log.info("%s received: %sstart the run again to resume it", signal.Signals(stopped.number).name, saved)
         exit_now(128 + stopped.number)
     except Exception as error:
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # PyTorch's handler raises when a worker is killed
+        _ignore_signals()
         if ERROR_FILE in os.environ:
             time.sleep(1)  # if the cause is that another rank has ended, the watcher ends this one first
+        _begin_to_end()
         _report(error)
         exit_now(1)
 
@@ -81,8 +85,21 @@ def _raise_stopped(number, _frame):
     raise Stopped(number)
 
 
+def _begin_to_end():
+    """Let this thread alone end the process: what others meet from now on follows from it and is not reported."""
+    _ignore_signals()
+    _ENDING.acquire()
+
+
+def _ignore_signals():
+    if threading.current_thread() is threading.main_thread():
+        handle_signals(signal.SIG_IGN)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # PyTorch's handler raises when a worker is killed
+
+
 def exit_now(status):
     """End this process and its workers now. No exit handler runs: it would wait for workers, or for other ranks."""
+    _begin_to_end()
     _kill_workers()
     logging.shutdown()
     sys.stdout.flush()
@@ -91,8 +108,6 @@ def exit_now(status):
 
 
 def _kill_workers():
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # PyTorch's handler raises when a worker is killed
     for child in multiprocessing.active_children():
         child.kill()
         child.join(5)
@@ -167,6 +182,7 @@ def _watch_moves(seconds):
         # A thread of C ends the process if this one gets no turn: some call keeps the interpreter's lock.
         faulthandler.dump_traceback_later(left + 60, exit=True)
         time.sleep(left)
+    _begin_to_end()
     faulthandler.dump_traceback()
     _report(
         InputError(
