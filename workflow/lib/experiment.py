@@ -18,6 +18,7 @@ from trainer.utils.errors import InputError
 from workflow.lib import validation
 from workflow.lib.film import ffmpeg_version
 from workflow.lib.report import figures
+from workflow.lib.settings import ROOT
 
 AVA_ANNOTATIONS = {
     "ground_truth_train": "ava_train_v2.2.csv",
@@ -267,7 +268,8 @@ class Experiment:
 
         To be called once on the machine that plans: a cluster's nodes need not see every file.
         """
-        validation.check_checkout(Path.cwd())
+        for folder in (ROOT, Path.cwd()):
+            validation.check_checkout(folder)
         validation.check_existing(self.config, self.methods)
         for dataset in self.config.datasets:
             for method in self.methods.index:
@@ -275,7 +277,8 @@ class Experiment:
 
     def check_cluster(self):
         """Raise InputError if a path cannot be handed to the jobs of a cluster."""
-        validation.check_cluster_paths(self.config, self.methods, self.sources, Path.cwd())
+        for folder in (ROOT, Path.cwd()):
+            validation.check_cluster_paths(self.config, self.methods, self.sources, folder)
 
     # --- Results -----------------------------------------------------------------------------------------------------
 

@@ -1,15 +1,6 @@
 # Reads the experiment and answers what rules ask about their inputs. The logic lies in workflow/lib/experiment.py.
 
 import os
-import sys
-
-# Jobs run the Python that runs Snakemake and find our packages, as this file does; also those of a cluster, which parse
-# it again.
-sys.path.insert(0, os.getcwd())
-os.environ.update(
-    PATH=os.pathsep.join([str(Path(sys.executable).parent), os.getenv("PATH", os.defpath)]),
-    PYTHONPATH=os.pathsep.join(filter(None, [os.getcwd(), os.getenv("PYTHONPATH")])),
-)
 
 from trainer.datasets import DATASETS
 from trainer.utils.errors import InputError

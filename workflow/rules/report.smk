@@ -90,8 +90,8 @@ rule report_html:
         runs=get_runs,
         published=config["published_table"] or [],
         figures=get_figures,
-        recipe="config/published.yaml",
-        template="workflow/report/report.html.j2",
+        recipe=find("config/published.yaml"),
+        template=find("workflow/report/report.html.j2"),
     output:
         html=report(
             "<results>/{partial}report.html",

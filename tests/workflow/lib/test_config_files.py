@@ -1,0 +1,33 @@
+"""Files of settings: found in the working directory or beside the code, and merged in their order."""
+
+import pytest
+
+from tests.helpers.paths import ROOT
+from trainer.utils.errors import InputError
+from workflow.lib.config_files import find, read_settings
+
+
+def test_later_settings_replace_earlier_ones(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config/local.yaml").write_text("{results: mine, ava: {gpus: 2, seeds: [7]}}")
+    settings = read_settings({"ava": {"gpus": 1}})
+    assert settings["results"] == "mine"
+    assert (settings["ava"]["gpus"], settings["ava"]["seeds"], settings["ava"]["fps"]) == (1, [7], 30)
+    assert "r2plus1d" in settings["recipes"]
+    assert read_settings({"local_config": None})["results"] == "results"
+
+
+def test_files_of_the_working_directory_come_first(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert read_settings({})["methods_table"] == str(ROOT / "config/methods.tsv")
+    assert read_settings({"methods_table": "config/none.tsv"})["methods_table"] == "config/none.tsv"
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config/methods.tsv").touch()
+    assert find("config/methods.tsv") == "config/methods.tsv"
+    (tmp_path / "config/config.yaml").write_text("results: [unfinished")
+    with pytest.raises(InputError, match=r"^config/config.yaml: no YAML: while parsing a flow sequence"):
+        read_settings({})
+    (tmp_path / "config/config.yaml").write_text("results")
+    with pytest.raises(InputError, match=r"^config/config.yaml: expected keys and values, got str"):
+        read_settings({})

@@ -1,0 +1,56 @@
+"""The files of settings: where they lie, and the order in which they are merged."""
+
+from pathlib import Path
+
+import yaml
+
+from trainer.utils.errors import InputError
+from workflow.lib.settings import ROOT
+
+
+def find(path: str) -> str:
+    """Return a path in the working directory, or that of the same file beside this code if only that exists."""
+    installed = ROOT / path
+    return str(installed) if installed.exists() and not Path(path).exists() else path
+
+
+def read_settings(given: dict) -> dict:
+    """Return the content of config.yaml, recipes.yaml and local.yaml, in this order, then ``given``.
+
+    Mappings are united, lists replaced. ``given``: settings of the command line, or of a workflow that imports this
+    one. A file of config/ that the working directory lacks, as under ``--directory``, is the one of this checkout.
+    Raises InputError if a file is missing or no mapping in YAML.
+    """
+    settings = merge(_read(find("config/config.yaml")), _read(find("config/recipes.yaml")))
+    local = merge(settings, given).get("local_config")
+    if local and Path(find(local)).is_file():
+        settings = merge(settings, _read(find(local)))
+    return _find_all(merge(settings, given))
+
+
+def merge(settings: dict, changes: dict) -> dict:
+    """Return ``settings`` with ``changes`` merged in, as Snakemake merges config files."""
+    merged = dict(settings)
+    for key, value in changes.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = merge(merged[key], value) if both else value
+    return merged
+
+
+def _read(path):
+    try:
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; copy it from this workflow's repository") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: no YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: expected keys and values, got {type(content).__name__}")
+    return content
+
+
+def _find_all(value):
+    """Replace the paths of files of config/ at any depth."""
+    if isinstance(value, dict):
+        return {key: _find_all(item) for key, item in value.items()}
+    return find(value) if isinstance(value, str) and value.startswith("config/") else value

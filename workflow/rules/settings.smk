@@ -1,0 +1,16 @@
+# Makes the packages of this workflow importable, here and in jobs, and reads the settings.
+
+import os
+import sys
+from pathlib import Path
+
+# Jobs run the Python that runs Snakemake and find our packages, as this file does; also those of a cluster, which parse
+# it again. If this file comes from a web address, the packages are those that pip has installed.
+os.environ.update(PATH=os.pathsep.join([str(Path(sys.executable).parent), os.getenv("PATH", os.defpath)]))
+if (CHECKOUT := Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).parents[1]).is_dir():
+    sys.path.insert(0, str(CHECKOUT))
+    os.environ.update(PYTHONPATH=os.pathsep.join(filter(None, [str(CHECKOUT), os.getenv("PYTHONPATH")])))
+
+from workflow.lib.config_files import find, read_settings
+
+config = read_settings(config)
