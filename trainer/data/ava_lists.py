@@ -16,7 +16,8 @@ import pandas as pd
 from trainer.datasets import DATASETS
 from trainer.metrics.ava_csv import has_extent
 from trainer.utils.errors import InputError
-from trainer.utils.text import quoted, shortened, text_lines
+from trainer.utils.text import quoted, shortened
+from trainer.utils.text_files import text_lines
 
 COLUMNS = ["video", "second", "center", "x1", "y1", "x2", "y2", "labels"]
 NUM_ACTIONS = DATASETS["ava"].num_classes

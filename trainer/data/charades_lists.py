@@ -12,7 +12,8 @@ import pandas as pd
 
 from trainer.datasets import DATASETS
 from trainer.utils.errors import InputError
-from trainer.utils.text import quoted, shortened, text_lines
+from trainer.utils.text import quoted, shortened
+from trainer.utils.text_files import text_lines
 
 COLUMNS = ["video", "frames", "labels"]
 NUM_ACTIONS = DATASETS["charades"].num_classes

@@ -17,7 +17,8 @@ import numpy as np
 import pandas as pd
 
 from trainer.utils.errors import InputError
-from trainer.utils.text import quoted, text_lines
+from trainer.utils.text import quoted
+from trainer.utils.text_files import text_lines
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 
 from trainer.utils.errors import InputError
-from trainer.utils.text import quoted, text_lines
+from trainer.utils.text import quoted
+from trainer.utils.text_files import text_lines
 
 
 def score_test(data, predictions) -> tuple[pd.DataFrame, dict[str, float]]:

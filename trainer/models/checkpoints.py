@@ -74,7 +74,6 @@ def named_tensors(path, checkpoint) -> dict[str, dict[str, Tensor]]:
     A dictionary in several places is read once: at the first one, and at those that published files have. Raises
     InputError if there is no group, or if the checkpoint is beyond ``LIMITS``.
     """
-    path = printable(str(path))
     entries, groups = {}, {}  # groups: those of the dictionaries read, by their id
     waiting = deque([("", 0, checkpoint)] if isinstance(checkpoint, Mapping) else [])
     found = Counter()
@@ -110,7 +109,6 @@ def _check_limits(path, found):
 
 def find_backbone(path, entries, layout: str, expected: dict[str, Tensor]) -> LayoutMatch:
     """Find a whole backbone of ``expected``'s names and shapes; raise InputError that explains why there is none."""
-    path = printable(str(path))
     if layout not in LAYOUTS and layout != "auto":
         raise InputError(f"{path}: unknown layout {layout!r}; known: auto, {', '.join(LAYOUTS)}")
     matches = match_layout(entries, layout, expected)

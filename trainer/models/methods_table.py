@@ -7,7 +7,7 @@ import yaml
 
 from trainer.utils.errors import InputError
 from trainer.utils.files import atomic_write
-from trainer.utils.text import text_lines
+from trainer.utils.text_files import text_lines
 
 CONFIG = Path(__file__).parents[2] / "config"
 LOCAL_TABLE = CONFIG / "local_methods.tsv"

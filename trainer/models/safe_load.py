@@ -12,7 +12,7 @@ import torch
 from torch.serialization import safe_globals
 
 from trainer.utils.errors import InputError
-from trainer.utils.text import listed, printable, quoted, shown
+from trainer.utils.text import listed, quoted, shown
 
 
 class Placeholder:
@@ -75,12 +75,12 @@ def read_checkpoint(path):
     """
     path = Path(path)
     if path.is_dir():
-        raise InputError(printable(f"{path}: is a folder; give the checkpoint in it"))
+        raise InputError(f"{path}: is a folder; give the checkpoint in it")
     if not path.is_file():
-        raise InputError(printable(f"{path}: no such file"))
+        raise InputError(f"{path}: no such file")
     try:
         if problem := _other_kind(path):
-            raise InputError(printable(f"{path}: {problem}"))
+            raise InputError(f"{path}: {problem}")
         if path.suffix == ".safetensors" or _begins_as_safetensors(path):
             return safetensors.torch.load_file(path)
         with safe_globals(STUBBED_GLOBALS), warnings.catch_warnings():
@@ -89,7 +89,7 @@ def read_checkpoint(path):
     except InputError:
         raise
     except Exception as error:  # a damaged file can raise anything
-        raise InputError(printable(f"{path}: {_explain(error)}")) from error
+        raise InputError(f"{path}: {_explain(error)}") from error
 
 
 def _other_kind(path):

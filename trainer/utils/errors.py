@@ -3,12 +3,18 @@
 import sys
 from contextlib import contextmanager
 
+from trainer.utils.text import printable
+
 
 class InputError(Exception):
     """A file, setting or source that does not meet its requirements.
 
-    The message names the file, the problem and the remedy; it is printed without a traceback.
+    The message names the file, the problem and the remedy; it is printed in one line, without a traceback. Control
+    characters in it are escaped, as names in a user's file may hold any.
     """
+
+    def __str__(self):
+        return printable(super().__str__())
 
 
 @contextmanager

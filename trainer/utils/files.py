@@ -55,7 +55,7 @@ def explain_full_disk(path, advice="make room and re-run"):
 
 def write_csv(path, columns, rows):
     """Write a CSV with a header by an atomic write."""
-    with atomic_write(path) as partial, partial.open("w", newline="") as file:
+    with atomic_write(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)
         writer.writerows(rows)

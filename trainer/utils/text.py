@@ -1,51 +1,9 @@
-"""Text from outside: read files as UTF-8, and show names and values of a file in a message as one short line."""
+"""Show names and values of a file in a message as one short line."""
 
-import codecs
-import gzip
 import re
-import zlib
-from pathlib import Path
-
-from trainer.utils.errors import InputError
 
 PLAIN = re.compile(r"[\w.:*/()\[\]@+-]+", re.ASCII)  # needs no quotes in a message
 LONGEST = 200  # characters shown of a name or value
-
-
-def text_lines(path):
-    """Yield the lines of a UTF-8 file, gzipped (``.gz``) or not, with line ends as "\\n" and no byte order mark.
-
-    Raises InputError if the file is missing, damaged or of another encoding; names the line if it can.
-    """
-    path = Path(path)
-    opened = gzip.open if path.suffix == ".gz" else open
-    try:
-        with opened(path, "rt", encoding="utf-8-sig") as lines:
-            for number, line in enumerate(lines, start=1):
-                if "\0" in line:  # every second byte of English in UTF-16
-                    raise InputError(f"{path}, line {number}: a zero byte; expected UTF-8 text. {_RE_ENCODE}")
-                yield line
-    except UnicodeDecodeError as error:
-        raise InputError(_wrong_encoding(path, opened)) from error
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file") from error
-    except (OSError, EOFError, zlib.error) as error:
-        raise InputError(f"{path}: cannot be read ({error}); download or make it again") from error
-
-
-_RE_ENCODE = "Save it in that encoding, or download it again"
-
-
-def _wrong_encoding(path, opened):
-    with opened(path, "rb") as lines:
-        for number, line in enumerate(lines, start=1):
-            if number == 1 and line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-                return f"{path}: UTF-16 text; expected UTF-8. {_RE_ENCODE}"
-            try:
-                line.decode()
-            except UnicodeDecodeError as error:
-                return f"{path}, line {number}: not UTF-8 text (byte {line[error.start]:#04x}). {_RE_ENCODE}"
-    return f"{path}: not UTF-8 text. {_RE_ENCODE}"
 
 
 def printable(text: str) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 from trainer.data.frame_archive import INDEX
 from trainer.utils.errors import InputError
 from trainer.utils.files import write_csv
-from trainer.utils.text import text_lines
+from trainer.utils.text_files import text_lines
 
 COLUMNS = ["video", "frames", "archive", "index", "first"]
 
