@@ -15,6 +15,7 @@ from pydantic import AfterValidator, Field, model_validator
 from trainer.bootstrap import Bootstrap
 from trainer.config import Machine, Recipe
 from trainer.datasets import DATASETS
+from trainer.models.methods_table import check_label
 from trainer.utils.files import atomic_write
 from trainer.utils.settings import Count, Number, PathText, Text, Whole, documented_keys, json_schema, settings
 
@@ -49,17 +50,8 @@ def _check_file(path):
     return path
 
 
-def _check_label(label):
-    if re.search(r"^[=+@-]|[\x00-\x1f\x7f]", label):
-        raise ValueError(
-            "expected text without control characters that does not begin with = + - @, which spreadsheets take for a "
-            f"formula, got {label!r}"
-        )
-    return label
-
-
 PlannedPath = Annotated[PathText, AfterValidator(check_path)]  # becomes part of the paths of a rule
-Label = Annotated[Text, AfterValidator(_check_label)]  # a cell of tables, also of those that spreadsheets open
+Label = Annotated[Text, AfterValidator(check_label)]  # a cell of tables, also of those that spreadsheets open
 
 
 # --- config.yaml -----------------------------------------------------------------------------------------------------

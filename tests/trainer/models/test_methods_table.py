@@ -44,6 +44,13 @@ def test_what_cannot_stand_in_a_table(column, value, tmp_path):
     assert not (tmp_path / "table.tsv").exists()
 
 
+@pytest.mark.parametrize("label", ["=HYPERLINK(a)", "+mine", "-mine", " @mine"])
+def test_a_label_that_is_a_formula(label, tmp_path):
+    with pytest.raises(InputError, match=r"^label: expected text .* which spreadsheets take for a formula"):
+        add_method(tmp_path / "table.tsv", label, tmp_path / "a.pth")
+    assert not (tmp_path / "table.tsv").exists()
+
+
 def test_an_id_that_is_there_already(tmp_path):
     table = tmp_path / "table.tsv"
     add_method(table, "Mine", tmp_path / "a.pth")
