@@ -13,16 +13,21 @@ from trainer.utils.errors import InputError
 # Markers of segments in a JPEG's header, after ITU-T T.81.
 BASELINE, RESTARTS, SCAN = 0xC0, 0xDD, 0xDA
 
+MOST_PIXELS = 2**26  # twice an 8K frame's; a damaged header could ask for gigabytes
+
 # The decoder's message about data after the last row. It reports the first problem only, so the rows above are intact.
 LEFT_OVER = "extraneous bytes before marker 0xd9"
 
 
 def frame_size(jpeg, name="a frame"):
-    """Return (height, width) in pixels; raise InputError if this is no JPEG, see `decode_top`."""
+    """Return (height, width) in pixels; raise InputError if this is no JPEG, or a huge one, see `decode_top`."""
     try:
-        return simplejpeg.decode_jpeg_header(jpeg)[:2]
+        height, width = simplejpeg.decode_jpeg_header(jpeg)[:2]
     except ValueError as error:
         raise InputError(f"{name}: not a JPEG ({error})") from error
+    if height * width > MOST_PIXELS:
+        raise InputError(f"{name}: {height} x {width} pixels; expected at most {MOST_PIXELS:,}. Extract it again")
+    return height, width
 
 
 def decode_top(jpeg, rows, name="a frame", into=None):

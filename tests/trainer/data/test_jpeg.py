@@ -48,3 +48,11 @@ def test_progressive_pictures_are_decoded_whole():
     for option in (cv2.IMWRITE_JPEG_PROGRESSIVE, cv2.IMWRITE_JPEG_RST_INTERVAL):
         jpeg = cv2.imencode(".jpg", picture, [option, 1])[1].tobytes()
         np.testing.assert_array_equal(decode_top(jpeg, 20), decode(jpeg))
+
+
+def test_a_header_that_asks_for_gigabytes_is_refused():
+    jpeg = simplejpeg.encode_jpeg(formula_frame(48, 64))
+    place = jpeg.index(b"\xff\xc0") + 5
+    huge = jpeg[:place] + (60_000).to_bytes(2, "big") * 2 + jpeg[place + 4 :]
+    with pytest.raises(InputError, match=r"^frame 7: 60000 x 60000 pixels; expected at most 67,108,864"):
+        decode_top(huge, 10, "frame 7")
