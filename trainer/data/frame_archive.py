@@ -94,7 +94,7 @@ def _read_list(path) -> dict[str, Video]:
     """Return the videos of a frames list by name; raise InputError that names the line if it is not one."""
     videos, line = {}, 1
     try:
-        with path.open(newline="") as file:
+        with path.open(encoding="utf-8", newline="") as file:
             rows = csv.DictReader(file)
             if missing := {"video", "frames", "archive", "index", "first"} - set(rows.fieldnames or ()):
                 raise ValueError(f"lacks {', '.join(sorted(missing))}")
