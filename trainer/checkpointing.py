@@ -49,8 +49,9 @@ class PreemptionHandler:
     within ``GRACE_SECONDS``, e.g. as it waits for the loader, is given up: the last checkpoint stays.
     """
 
-    def __init__(self, minutes, save, is_main):
-        self.seconds, self.save = 60 * minutes, save
+    def __init__(self, minutes, finish_steps, save, is_main):
+        """``finish_steps`` waits for the steps that the device still computes, and raises if one of them failed."""
+        self.seconds, self.finish_steps, self.save = 60 * minutes, finish_steps, save
         self.saved = time.monotonic()
         self.stop_requested = None
         if is_main:
@@ -68,10 +69,12 @@ class PreemptionHandler:
     def checkpoint_if_due(self):
         """Save if it is time; save and raise `Stopped` if a signal came. To be called between steps."""
         if self.stop_requested:
+            self.finish_steps()
             signal.alarm(0)
             self.save()
             raise Stopped(self.stop_requested, saved=True)
         if time.monotonic() - self.saved > self.seconds:
+            self.finish_steps()
             self.save()
             self.saved = time.monotonic()
 

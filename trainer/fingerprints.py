@@ -13,6 +13,7 @@ from trainer.data.frame_archive import FrameArchive
 # Code that determines weights, below this folder; {} is the dataset.
 WEIGHT_CODE = (
     "train.py",
+    "step.py",
     "optim.py",
     "tasks/{}.py",
     "data/{}_lists.py",

@@ -11,7 +11,7 @@ import torch
 
 from trainer import datasets
 from trainer.config import fingerprint
-from trainer.data.loaders import normalize_clips, read_batches
+from trainer.data.loaders import normalize_clips, read_on_device
 from trainer.distributed.lifetime import moved
 from trainer.models.network import build_model
 from trainer.models.safe_load import read_checkpoint
@@ -41,26 +41,28 @@ def predict(run, folder, group):
 
 
 def run_inference(loader, score, model, group):
-    """Return the arrays of ``score(batch)`` for all batches of ``loader`` and all ranks, in the order of the list.
+    """Return arrays of what ``score(batch)`` returns for all batches of ``loader`` and all ranks, in the list's order.
 
-    ``score`` returns a dict of arrays, among them "row": the place of each example in the list.
+    ``score`` returns a dict of tensors, among them "row": the place of each example in the list. They stay on the
+    device to the end, so that the host does not wait for each batch.
     """
     parts, logged = [], time.monotonic()
     model.eval()
     with torch.inference_mode():
-        for number, batch in enumerate(read_batches(loader), start=1):
-            parts.append(score(batch.to(group.device)))
+        for number, batch in enumerate(read_on_device(loader, group.device), start=1):
+            parts.append(score(batch))
             moved()
             if group.is_main and time.monotonic() - logged > LOG_SECONDS:
                 logged = time.monotonic()
                 log.info("predicted batch %d/%d", number, len(loader))
     model.train()
-    parts = [part for of_rank in group.gather(parts) for part in of_rank]
+    mine = {name: torch.cat([part[name] for part in parts]).cpu().numpy() for name in (parts[0] if parts else ())}
+    parts = [part for part in group.gather(mine) if part]  # a rank may have no batch
     order = np.argsort(np.concatenate([part["row"] for part in parts]), kind="stable")
     return {name: np.concatenate([part[name] for part in parts])[order] for name in parts[0]}
 
 
 def probabilities(model, clips, run, boxes=None):
-    """Return the network's outputs for clips (B, 3, T, H, W) of 0..255, a float32 array on the CPU."""
+    """Return the network's outputs for clips (B, 3, T, H, W) of 0..255, float32."""
     with torch.autocast(clips.device.type, torch.bfloat16, enabled=run.training.precision == "bfloat16"):
-        return model(normalize_clips(clips, run.normalization), boxes).float().cpu().numpy()
+        return model(normalize_clips(clips, run.normalization), boxes).float()

@@ -11,28 +11,25 @@ import json
 import logging
 import shutil
 import time
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from itertools import islice
 
-import numpy as np
 import pandas as pd
 import torch
 from fvcore.nn.precise_bn import update_bn_stats
-from torch import nn
-from torch.nn.parallel import DistributedDataParallel
 from torch.utils.tensorboard import SummaryWriter
 
 from trainer import checkpointing, datasets
-from trainer.checkpointing import PreemptionHandler, TrainingState
+from trainer.checkpointing import PreemptionHandler
 from trainer.cli import launch, parse
-from trainer.data.loaders import normalize_clips, read_batches, training_loader
+from trainer.data.loaders import normalize_clips, read_on_device, training_loader
 from trainer.distributed.lifetime import moved
 from trainer.models.checkpoints import load_backbone
 from trainer.models.cost import cost
 from trainer.models.network import build_model
 from trainer.optim import build_optimizer, learning_rate, set_learning_rate
+from trainer.step import MicroBatchLoss, PendingLosses, parallelize, train_step
 from trainer.utils.environment import environment
-from trainer.utils.errors import InputError
 from trainer.utils.files import atomic_write
 
 log = logging.getLogger("trainer")
@@ -58,15 +55,16 @@ def _fit(run, folder, group):
     state = checkpointing.load(folder / "resume.pth", run, model, optimizer, group.device)
     if state.epoch < run.training.epochs:  # else another machine has trained it
         state.environment = environment(run.machine.device)
-    parallel = DistributedDataParallel(model, forward_sync_buffers=False) if group.world_size > 1 else model
+    losses = PendingLosses(loader, state)
+    parallel = parallelize(MicroBatchLoss(model, run).to(group.device), group)
 
     def save():
         if group.is_main:
             checkpointing.save(folder / "resume.pth", run, model, state, optimizer)
 
-    preemption = PreemptionHandler(run.machine.checkpoint_minutes, save, group.is_main)
+    preemption = PreemptionHandler(run.machine.checkpoint_minutes, losses.read, save, group.is_main)
     while state.epoch < run.training.epochs:
-        train_one_epoch(parallel, optimizer, loader, run, group, state, preemption)
+        train_one_epoch(parallel, optimizer, loader, run, group, losses, preemption)
         state.finish_epoch(epoch_row(model, loader, run, group, state, save))
         if group.is_main:
             write_history(folder, state.history)
@@ -75,77 +73,26 @@ def _fit(run, folder, group):
         write_results(folder, run, model, state, clips)
 
 
-def train_one_epoch(model, optimizer, loader, run, group, state: TrainingState, preemption: PreemptionHandler):
+def train_one_epoch(model, optimizer, loader, run, group, losses: PendingLosses, preemption: PreemptionHandler):
     """Train from ``state.iteration`` to the end of the epoch; after any step a checkpoint may be saved."""
+    state = losses.state
     epoch, iterations = state.epoch, loader.batch_sampler.iterations
     loader.batch_sampler.start(epoch, state.iteration)
-    batches = read_batches(loader)
+    batches = read_on_device(loader, group.device)
     started, logged = time.monotonic() - state.seconds, time.monotonic()
     while state.iteration < iterations:
         lr = learning_rate(run.training, epoch + state.iteration / iterations)
         set_learning_rate(optimizer, lr)
-        state.loss += np.mean(group.gather(train_step(model, optimizer, batches, run, group, state))).item()
+        losses.add(train_step(model, optimizer, batches, run, group, state), lr)
         state.iteration += 1
-        state.seconds = time.monotonic() - started
         moved()
-        if group.is_main and (time.monotonic() - logged > LOG_SECONDS or state.iteration == iterations):
+        due = state.iteration == iterations or (group.is_main and time.monotonic() - logged > LOG_SECONDS)
+        losses.read(wait=due)
+        state.seconds = time.monotonic() - started
+        if due and group.is_main:
             logged = time.monotonic()
             log_progress(run, state, iterations, lr)
         preemption.checkpoint_if_due()
-
-
-def train_step(model, optimizer, batches, run, group, state):
-    """Take one optimizer step over this rank's micro-batches, the next of ``batches``; return their mean loss.
-
-    Every micro-batch has its own BatchNorm statistics and mean loss, and gradients are averaged over micro-batches, so
-    the number of GPUs does not change the computation. Running statistics follow micro-batch 0, as those of GPU 0 do in
-    the published runs.
-    """
-    mine = range(group.rank, run.training.micro_batches, group.world_size)
-    loss_sum = 0.0
-    for part in mine:
-        batch = next(batches).to(group.device)
-        seed_dropout(run.seed, state.epoch, state.iteration, part)
-        synchronize = nullcontext() if group.world_size == 1 or part == mine[-1] else model.no_sync()
-        statistics = nullcontext() if part == 0 else frozen_running_stats(model)
-        with synchronize, statistics:
-            loss = loss_of(model, batch, run)
-            if not torch.isfinite(loss):
-                raise InputError(
-                    f"the loss is {loss.item()} at epoch {state.epoch + 1}, step {state.iteration + 1}, learning rate "
-                    f"{optimizer.param_groups[0]['lr']:.3g}, on the clips {'; '.join(batch.names)}; look at their "
-                    "frames and boxes, or lower training: base_lr"
-                )
-            (loss / len(mine)).backward()
-        loss_sum += loss.item()
-    optimizer.step()
-    optimizer.zero_grad()
-    return loss_sum / len(mine)
-
-
-def loss_of(model, batch, run):
-    """Return the binary cross-entropy of logits, mean over clips or boxes and over classes."""
-    with torch.autocast(batch.clips.device.type, torch.bfloat16, enabled=run.training.precision == "bfloat16"):
-        logits = model(normalize_clips(batch.clips, run.normalization), batch.boxes)
-    return nn.functional.binary_cross_entropy_with_logits(logits, batch.targets)
-
-
-def seed_dropout(*numbers):
-    """Seed the next random numbers by ``numbers`` alone, so that interruptions and ranks do not change them."""
-    torch.manual_seed(int(np.random.SeedSequence(numbers).generate_state(1)[0]))
-
-
-@contextmanager
-def frozen_running_stats(model):
-    """Let BatchNorm normalize by its batch without updating the running statistics."""
-    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm3d)]
-    for norm in norms:
-        norm.track_running_stats = False
-    try:
-        yield
-    finally:
-        for norm in norms:
-            norm.track_running_stats = True
 
 
 def epoch_row(model, loader, run, group, state, save):
@@ -183,8 +130,8 @@ def update_precise_bn(model, loader, run, group, state):
     sampler.start(run.training.epochs + state.epoch)  # an order and random numbers that no epoch has
     count = min(run.training.precise_bn_batches, sampler.iterations)
     # Of rank 0: the same clips on any number of GPUs.
-    first_parts = islice(read_batches(loader), 0, None, len(sampler.mine))
-    inputs = (normalize_clips(batch.to(group.device).clips, run.normalization) for batch in first_parts)
+    first_parts = islice(read_on_device(loader, group.device), 0, None, len(sampler.mine))
+    inputs = (normalize_clips(batch.clips, run.normalization) for batch in first_parts)
     model.train()
     update_bn_stats(model.backbone, inputs, count)
     moved()

@@ -79,7 +79,7 @@ def signal_handlers():
 @pytest.mark.parametrize("number", STOP_SIGNALS)
 def test_a_signal_saves_and_ends_the_run_between_steps(signal_handlers, number):
     saves = []
-    handler = PreemptionHandler(1000, lambda: saves.append("saved"), is_main=True)
+    handler = PreemptionHandler(1000, lambda: None, lambda: saves.append("saved"), is_main=True)
     handler.checkpoint_if_due()
     assert not saves
     signal.raise_signal(number)
@@ -91,9 +91,25 @@ def test_a_signal_saves_and_ends_the_run_between_steps(signal_handlers, number):
 
 def test_checkpoints_are_saved_in_intervals():
     saves = []
-    PreemptionHandler(1000, lambda: saves.append("saved"), is_main=False).checkpoint_if_due()
+    PreemptionHandler(1000, lambda: None, lambda: saves.append("saved"), is_main=False).checkpoint_if_due()
     assert not saves
-    handler = PreemptionHandler(0, lambda: saves.append("saved"), is_main=False)
+    handler = PreemptionHandler(0, lambda: None, lambda: saves.append("saved"), is_main=False)
     handler.checkpoint_if_due()
     handler.checkpoint_if_due()
     assert saves == ["saved", "saved"]
+
+
+def test_a_failed_step_is_not_saved(signal_handlers):
+    """Steps that the device still computes are waited for before a save, also upon a signal."""
+
+    def fail():
+        raise InputError("the loss is nan")
+
+    saves = []
+    for minutes, stop in (0, False), (1000, True):
+        handler = PreemptionHandler(minutes, fail, lambda: saves.append("saved"), is_main=True)
+        if stop:
+            signal.raise_signal(signal.SIGTERM)
+        with pytest.raises(InputError, match="the loss is nan"):
+            handler.checkpoint_if_due()
+    assert not saves

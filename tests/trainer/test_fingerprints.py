@@ -49,7 +49,7 @@ def code(tmp_path):
         ("optim.py", "fused=True,  #", "fused=True,  # really:"),
         ("optim.py", "    for group in", "\n    for group in"),
         ("train.py", '"epoch %d/%d  validation mAP', '"epoch %d of %d  validation mAP'),
-        ("train.py", "look at their ", "see their "),  # of an error
+        ("step.py", "look at their ", "see their "),  # of an error
         ("models/backbones.py", '"unknown backbone', '"no such backbone'),
     ],
 )
@@ -61,8 +61,8 @@ def test_words_are_not_in_the_code_fingerprint(code, name, old, new):
     ("name", "old", "new"),
     [
         ("optim.py", "nesterov=training.momentum > 0", "nesterov=False"),
-        ("train.py", "optimizer.zero_grad()", "pass"),
-        ("train.py", "if part == 0 else", "if part == 1 else"),
+        ("step.py", "optimizer.zero_grad()", "pass"),
+        ("step.py", "if part == 0 else", "if part == 1 else"),
         ("tasks/ava.py", "resolution = 7", "resolution = 14"),
         ("data/ava_lists.py", "int(action) - 1", "int(action) - 2"),
         ("data/transforms.py", "< 0.5", "< 0.4"),

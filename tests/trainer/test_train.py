@@ -12,7 +12,7 @@ from tests.helpers.published_model import EXPECTED, assert_close, described, loa
 from tests.helpers.small_run import training
 from trainer.models.network import build_model
 from trainer.optim import build_optimizer, set_learning_rate
-from trainer.train import frozen_running_stats, seed_dropout
+from trainer.step import frozen_running_stats, seed_dropout
 
 WEIGHT_DECAY = {"ava": 1e-7, "charades": 1e-4}
 

@@ -26,28 +26,35 @@ class Sample:
     origins: torch.Tensor | None = None  # (boxes, 4) float32, the same as fractions of the frame, as listed
 
 
+class OnDevice:
+    """What a dataclass with tensors needs to be moved to a device."""
+
+    def to(self, device):
+        """Return it with its tensors on ``device``; copies from pinned memory do not wait."""
+        return self._each_tensor(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def pin_memory(self):
+        """Return it in pinned memory; the DataLoader calls this, so that copies overlap with a GPU's work."""
+        return self._each_tensor(torch.Tensor.pin_memory)
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """Return its tensors by field."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if torch.is_tensor(getattr(self, f.name))}
+
+    def _each_tensor(self, change):
+        return replace(self, **{name: change(tensor) for name, tensor in self.tensors().items()})
+
+
 @dataclass
-class Batch:
+class Batch(OnDevice):
     """B clips of one size, and their N boxes (AVA)."""
 
     clips: torch.Tensor  # (B, 3, T, H, W) RGB, 0..255, uint8 or float32; not normalized, see `normalize_clips`
     targets: torch.Tensor  # (N boxes, or B clips without boxes; classes) float32, 0 or 1
     names: list[str]  # of each clip, for messages
-    rows: list[int]  # of each clip: which item of the dataset it is
+    rows: torch.Tensor  # (B,) int64: which item of the dataset each clip is
     boxes: torch.Tensor | None = None  # (N, 5) float32: clip in the batch, x1, y1, x2, y2 in pixels of the clip
     origins: torch.Tensor | None = None  # (N, 4) float32: the boxes as fractions of the frame, as listed
-
-    def to(self, device):
-        """Return the batch with its tensors on ``device``; copies from pinned memory do not wait."""
-        return self._each_tensor(lambda tensor: tensor.to(device, non_blocking=True))
-
-    def pin_memory(self):
-        """Return the batch in pinned memory; the DataLoader calls this, so that copies overlap with a GPU's work."""
-        return self._each_tensor(torch.Tensor.pin_memory)
-
-    def _each_tensor(self, change):
-        tensors = {f.name: getattr(self, f.name) for f in fields(self) if torch.is_tensor(getattr(self, f.name))}
-        return replace(self, **{name: change(tensor) for name, tensor in tensors.items()})
 
 
 def collate(samples: list[Sample]) -> Batch:
@@ -55,7 +62,7 @@ def collate(samples: list[Sample]) -> Batch:
     # Stacked as the frames lie in memory: turning channels to the front is free on the device, milliseconds here.
     clips = torch.stack([sample.clip for sample in samples]).permute(0, 4, 1, 2, 3)
     targets = torch.cat([sample.targets for sample in samples])
-    names, rows = [sample.name for sample in samples], [sample.row for sample in samples]
+    names, rows = [sample.name for sample in samples], torch.tensor([sample.row for sample in samples])
     if samples[0].boxes is None:
         return Batch(clips, targets, names, rows)
     number = torch.repeat_interleave(torch.tensor([len(sample.boxes) for sample in samples]))
@@ -105,15 +112,20 @@ class MicroBatchSampler:
     def start(self, epoch, iteration=0):
         """Serve ``epoch`` from ``iteration`` on; the clips of earlier iterations are not loaded."""
         self.epoch, self.first = epoch, iteration
+        self.order = batches_of_epoch(self.clips, self.batch_size, self.seed, epoch)
 
     def __len__(self):
         return (self.iterations - self.first) * len(self.mine)
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        for clips in batches_of_epoch(self.clips, self.batch_size, self.seed, self.epoch)[self.first :]:
-            parts = clips.reshape(self.micro_batches, -1)
-            for part in self.mine:
-                yield [(self.epoch, int(clip)) for clip in parts[part]]
+        for iteration in range(self.first, self.iterations):
+            parts = self.micro_batches_of(iteration)
+            yield from (parts[part] for part in self.mine)
+
+    def micro_batches_of(self, iteration) -> list[list[tuple[int, int]]]:
+        """Return all micro-batches of an iteration of the epoch, of all ranks: lists of (epoch, clip)."""
+        parts = self.order[iteration].reshape(self.micro_batches, -1)
+        return [[(self.epoch, clip) for clip in part] for part in parts.tolist()]
 
 
 def batches_of_equal_size(sizes, batch_size, rank=0, world_size=1):
@@ -181,6 +193,25 @@ def read_batches(loader) -> Iterator:
         if batch is None:
             return
         yield batch
+
+
+def read_on_device(loader, device) -> Iterator:
+    """Yield what ``loader`` yields, on ``device``.
+
+    On a GPU the copy has a stream of its own: it runs while the device computes what was launched before.
+    """
+    if device.type != "cuda":
+        yield from (batch.to(device) for batch in read_batches(loader))
+        return
+    copies = torch.cuda.Stream(device)
+    for batch in read_batches(loader):
+        with torch.cuda.stream(copies):
+            moved = batch.to(device)
+        compute = torch.cuda.current_stream(device)
+        compute.wait_stream(copies)
+        for tensor in moved.tensors().values():
+            tensor.record_stream(compute)  # else its memory is given to the next copy too early
+        yield moved
 
 
 def check_shared_memory(needed, path="/dev/shm"):

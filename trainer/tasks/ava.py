@@ -161,9 +161,8 @@ def predict_boxes(model, clips, run, group):
     """
 
     def score(batch):
-        rows = np.asarray(batch.rows)[batch.boxes[:, 0].long().cpu().numpy()]
-        scores = probabilities(model, batch.clips, run, batch.boxes)
-        return {"row": rows, "box": batch.origins.cpu().numpy(), "score": scores}
+        rows = batch.rows[batch.boxes[:, 0].long()]
+        return {"row": rows, "box": batch.origins, "score": probabilities(model, batch.clips, run, batch.boxes)}
 
     predictions = run_inference(evaluation_loader(clips, run, group.rank), score, model, group)
     listed = clips.key_frames

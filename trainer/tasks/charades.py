@@ -12,7 +12,7 @@ from torch.utils.data import Dataset
 from trainer.data.charades_lists import label_union, read_list
 from trainer.data.clips import read_clip
 from trainer.data.frame_archive import FrameArchive
-from trainer.data.loaders import Sample, evaluation_loader, video_loader
+from trainer.data.loaders import OnDevice, Sample, evaluation_loader, video_loader
 from trainer.data.transforms import crops_along, float32_resizer, full_frame, random_crop
 from trainer.datasets import DATASETS
 from trainer.metrics.charades import video_score
@@ -92,7 +92,7 @@ class CharadesValidationClips(CharadesClips):
 
 
 @dataclass
-class VideoViews:
+class VideoViews(OnDevice):
     """The frames of all test views of a video, each of them once."""
 
     frames: torch.Tensor  # (n, height, width, 3) RGB float32 0..255, the short side resized
@@ -100,16 +100,7 @@ class VideoViews:
     crops: list  # ResizeCrop of each crop
     target: torch.Tensor  # (classes,) float32, the actions of the whole video
     name: str
-    row: int
-
-    def to(self, device):
-        self.frames = self.frames.to(device, non_blocking=True)
-        self.places = self.places.to(device, non_blocking=True)
-        return self
-
-    def pin_memory(self):
-        self.frames = self.frames.pin_memory()
-        return self
+    row: torch.Tensor  # () int64: which item of the dataset it is
 
     def clips(self, chunk):
         """Yield all views, crop by crop, in chunks of at most ``chunk`` clips: (k, 3, T, side, side).
@@ -154,7 +145,7 @@ class CharadesTestVideos(Dataset):
             crops=crops_along(whole, self.clip.test_crops),
             target=torch.from_numpy(label_union(self.videos.segments_of(row), 0, available - 1)),
             name=video,
-            row=row,
+            row=torch.tensor(row),
         )
 
 
@@ -205,11 +196,7 @@ def predict_validation(model, run, group):
     clips = validation_set(run)
 
     def score(batch):
-        return {
-            "row": np.asarray(batch.rows),
-            "target": batch.targets.cpu().numpy(),
-            "score": probabilities(model, batch.clips, run),
-        }
+        return {"row": batch.rows, "target": batch.targets, "score": probabilities(model, batch.clips, run)}
 
     predictions = run_inference(evaluation_loader(clips, run, group.rank), score, model, group)
     return predictions | {"video": clips.videos.names[predictions["row"]]}
@@ -225,11 +212,8 @@ def predict_test(model, run, group):
 
     def score(views):
         chunks = [probabilities(model, clips, run) for clips in views.clips(at_once)]
-        return {
-            "row": np.array([views.row]),
-            "target": views.target.numpy()[None],
-            "score": video_score(np.concatenate(chunks))[None],
-        }
+        return {"row": views.row[None], "target": views.target[None], "score": torch.cat(chunks)[None]}
 
     predictions = run_inference(video_loader(videos, run, group.rank), score, model, group)
+    predictions["score"] = np.stack([video_score(of_views) for of_views in predictions["score"]])
     return predictions | {"video": videos.videos.names[predictions["row"]]}

@@ -53,10 +53,9 @@ def epoch(loader, number, iteration=0):
 
 
 def assert_same(ours, theirs):
-    assert [b.rows for b in ours] == [b.rows for b in theirs]
     for one, other in zip(ours, theirs, strict=True):
         assert one.names == other.names
-        for name in ("clips", "boxes", "targets", "origins"):
+        for name in ("rows", "clips", "boxes", "targets", "origins"):
             assert torch.equal(getattr(one, name), getattr(other, name))
 
 
@@ -67,7 +66,7 @@ def test_workers_do_not_change_the_batches(training_clips):
     assert_same(first, epoch(helped, 0))
     second = epoch(helped, 1)  # by the same processes
     assert_same(epoch(alone, 1), second)
-    assert [b.rows for b in first] != [b.rows for b in second]
+    assert [b.rows.tolist() for b in first] != [b.rows.tolist() for b in second]
     assert len(first) == 10  # five iterations of two micro-batches
 
 
@@ -111,12 +110,12 @@ def test_each_test_clip_is_served_once(world_size, workers):
     run = run_settings(workers, world_size)
     served = [list(loaders.evaluation_loader(clips, run, rank)) for rank in range(world_size)]
     batches = [b for of_rank in served for b in of_rank]
-    assert sorted(row for b in batches for row in b.rows) == list(range(20))
+    assert sorted(row for b in batches for row in b.rows.tolist()) == list(range(20))
     assert {b.clips.shape[3:] for b in batches} == {(16, 28), (16, 19)}
     for b in batches:
         assert len(b.rows) <= 2
         counts = torch.bincount(b.boxes[:, 0].long()).tolist()
-        assert counts == [row % 5 + 1 for row in b.rows]
+        assert counts == [row % 5 + 1 for row in b.rows.tolist()]
         assert len(b.targets) == len(b.origins) == len(b.boxes)
 
 
@@ -147,9 +146,10 @@ def test_clips_are_normalized():
 
 
 def test_all_tensors_of_a_batch_move(training_clips):
-    moved = loaders.collate([training_clips[0, 4], training_clips[0, 0]]).to("meta")
-    assert {t.device.type for t in (moved.clips, moved.boxes, moved.targets, moved.origins)} == {"meta"}
-    assert (moved.rows, moved.names) == ([4, 0], ["A second 906", "A second 902"])
+    batch = loaders.collate([training_clips[0, 4], training_clips[0, 0]])
+    moved = batch.to("meta")
+    assert {t.device.type for t in (moved.clips, moved.boxes, moved.targets, moved.origins, moved.rows)} == {"meta"}
+    assert (batch.rows.tolist(), moved.names) == ([4, 0], ["A second 906", "A second 902"])
     assert moved.clips.shape == (2, 3, 4, 16, 16)
 
 

@@ -1,0 +1,136 @@
+"""One optimizer step, and the losses it leaves on the device.
+
+The host never waits for the device within a step: it prepares the next steps while the device computes.
+"""
+
+import inspect
+from collections import deque
+from contextlib import contextmanager, nullcontext
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from trainer.data.loaders import normalize_clips
+from trainer.utils.errors import InputError
+
+
+class MicroBatchLoss(nn.Module):
+    """The loss of ``network`` on a micro-batch.
+
+    The gradient of ``losses`` is the losses of a step, one of each micro-batch, divided by their number: so ranks share
+    them in the same exchange as all other gradients.
+    """
+
+    def __init__(self, network, run):
+        super().__init__()
+        self.network, self.run = network, run
+        self.losses = nn.Parameter(torch.zeros(run.training.micro_batches))  # always 0; the optimizer does not know it
+
+    def forward(self, batch, part):
+        """Return the loss of ``batch``, the micro-batch number ``part`` of its step."""
+        loss = loss_of(self.network, batch, self.run)
+        return loss + self.losses[part] * loss.detach()
+
+
+def loss_of(network, batch, run):
+    """Return the binary cross-entropy of logits, mean over clips or boxes and over classes."""
+    with torch.autocast(batch.clips.device.type, torch.bfloat16, enabled=run.training.precision == "bfloat16"):
+        logits = network(normalize_clips(batch.clips, run.normalization), batch.boxes)
+    return nn.functional.binary_cross_entropy_with_logits(logits, batch.targets)
+
+
+def parallelize(model, group):
+    """Return ``model`` such that the backward pass of a rank's last micro-batch averages gradients over ranks.
+
+    Gradients are exchanged in buckets while the backward pass goes on. BatchNorm's running statistics are those of
+    rank 0 alone, so buffers are not exchanged.
+    """
+    if group.world_size == 1:
+        return model
+    known = inspect.signature(DistributedDataParallel).parameters
+    buffers = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"  # before PyTorch 2.13
+    return DistributedDataParallel(model, gradient_as_bucket_view=True, **{buffers: False})
+
+
+def train_step(model, optimizer, batches, run, group, state):
+    """Take one optimizer step over this rank's micro-batches, the next of ``batches``, on the device.
+
+    ``model`` is a `MicroBatchLoss`, perhaps parallelized. Every micro-batch has its own BatchNorm statistics and mean
+    loss, and gradients are averaged over micro-batches, so the number of GPUs does not change the computation. Running
+    statistics follow micro-batch 0, as those of GPU 0 do in the published runs.
+
+    Returns (micro-batches,) on the device: the loss of each, of all ranks, divided by their number.
+    """
+    mine = range(group.rank, run.training.micro_batches, group.world_size)
+    for part in mine:
+        batch = next(batches)
+        seed_dropout(run.seed, state.epoch, state.iteration, part)
+        synchronize = nullcontext() if group.world_size == 1 or part == mine[-1] else model.no_sync()
+        statistics = nullcontext() if part == 0 else frozen_running_stats(model)
+        with synchronize, statistics:
+            (model(batch, part) / len(mine)).backward()
+    optimizer.step()
+    optimizer.zero_grad()
+    losses = getattr(model, "module", model).losses
+    found, losses.grad = losses.grad, None
+    return found
+
+
+def seed_dropout(*numbers):
+    """Seed the next random numbers by ``numbers`` alone, so that interruptions and ranks do not change them."""
+    torch.manual_seed(int(np.random.SeedSequence(numbers).generate_state(1)[0]))
+
+
+@contextmanager
+def frozen_running_stats(model):
+    """Let BatchNorm normalize by its batch without updating the running statistics."""
+    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm3d)]
+    for norm in norms:
+        norm.track_running_stats = False
+    try:
+        yield
+    finally:
+        for norm in norms:
+            norm.track_running_stats = True
+
+
+class PendingLosses:
+    """Losses of steps that the device may still compute; they are added to ``state.loss`` once they are there.
+
+    A loss that is not finite raises InputError when it is read: a few steps late at most, and before any weights are
+    saved, as `read` then waits for all.
+    """
+
+    def __init__(self, loader, state):
+        self.loader, self.state = loader, state
+        self.steps = deque()
+
+    def add(self, losses, lr):
+        """Begin to copy what `train_step` returned for the next iteration, whose learning rate is ``lr``."""
+        copy, copied = losses.to("cpu", non_blocking=True, copy=True), None
+        if losses.is_cuda:
+            copied = torch.cuda.Event()
+            copied.record()
+        self.steps.append((self.state.iteration, lr, copy, copied))
+
+    def read(self, wait=True):
+        """Add the losses that have arrived, or all, to ``state.loss``."""
+        while self.steps and (wait or self.steps[0][-1] is None or self.steps[0][-1].query()):
+            iteration, lr, losses, copied = self.steps.popleft()
+            if copied is not None:
+                copied.synchronize()
+            self._check(iteration, lr, losses)
+            self.state.loss += losses.double().sum().item()
+
+    def _check(self, iteration, lr, losses):
+        if losses.isfinite().all():
+            return
+        part = int(losses.isfinite().logical_not().nonzero()[0])
+        clips = self.loader.batch_sampler.micro_batches_of(iteration)[part]
+        names = "; ".join(self.loader.dataset[clip].name for clip in clips)
+        raise InputError(
+            f"the loss is {losses[part].item()} at epoch {self.state.epoch + 1}, step {iteration + 1}, learning rate "
+            f"{lr:.3g}, on the clips {names}; look at their frames and boxes, or lower training: base_lr"
+        )
