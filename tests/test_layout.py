@@ -151,6 +151,7 @@ KNOW_DATASETS = {
     *(f"workflow/scripts/list_{dataset}.py" for dataset in DATASETS),
     "workflow/scripts/download_film.py",
     "workflow/lib/experiment.py",
+    "workflow/lib/remaining.py",
 }
 
 

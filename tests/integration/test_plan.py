@@ -1,5 +1,6 @@
 """The jobs that Snakemake plans for a configuration, and the error of a wrong one. Nothing is run here."""
 
+import os
 import shutil
 import tomllib
 
@@ -24,6 +25,24 @@ def test_full_run(tmp_path):
     assert len(ava_runs) == 11
     assert all("gpu=4" in block for block in ava_runs)
     assert "check_checkpoint" not in count  # downloaded checkpoints are as published
+
+
+def test_a_workstation_uses_its_visible_gpus_or_says_that_there_is_none(tmp_path, monkeypatch):
+    table = [f"{tmp_path}/results/ava_table.csv", *elsewhere(tmp_path, methods=["scratch"], ava={"films": ["a.mkv"]})]
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    program = tmp_path / "nvidia-smi"
+    program.write_text("#!/bin/sh\n" + "echo 'NVIDIA RTX 5090, 32607, 590.48.01'\n" * 2)
+    program.chmod(0o755)
+    output, status = plan(*table)
+    assert status == 0, output
+    assert "GPUs of this machine: 2 (NVIDIA RTX 5090); use fewer by --resources gpu=1" in output
+    assert "gpu=2" in output and "gpu=4" not in output
+    output, status = plan(*table, "--resources", "gpu=1")
+    assert "gpu=1" in output and "gpu=2" not in output
+    program.write_text("#!/bin/sh\nexit 1\n")
+    output, status = plan(*table)
+    assert status == 0 and "warning: no GPU is visible, and config wants `machine: device: cuda`" in output
 
 
 def test_one_table_needs_only_its_dataset(tmp_path):

@@ -78,14 +78,19 @@ def visible():
             )
         gpus = [str(gpu) for gpu in range(_count())]
     else:
-        gpus = [gpu.strip() for gpu in assigned.split(",")]
-        # CUDA reads the list up to the first name that is none; SLURM writes NoDevFiles for "no GPU"
-        ends = (i for i, gpu in enumerate(gpus) if gpu in ("", "-1", "NoDevFiles"))
-        gpus = gpus[: next(ends, len(gpus))]
+        gpus = read_device_list(assigned)
     if not gpus:
         hint = "CUDA_VISIBLE_DEVICES hides all GPUs" if assigned is not None else "PyTorch sees no GPU on this machine"
         raise InputError(f"{hint}; {ADVICE}")
     return gpus
+
+
+def read_device_list(assigned):
+    """Return the names of the GPUs in a value of ``CUDA_VISIBLE_DEVICES``."""
+    gpus = [gpu.strip() for gpu in assigned.split(",")]
+    # CUDA reads the list up to the first name that is none; SLURM writes NoDevFiles for "no GPU"
+    ends = (i for i, gpu in enumerate(gpus) if gpu in ("", "-1", "NoDevFiles"))
+    return gpus[: next(ends, len(gpus))]
 
 
 def _count():

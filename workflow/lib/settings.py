@@ -153,6 +153,8 @@ class Config:
     """folder of a group: the first workflow to need a file of `data` creates it there, others wait and link to it"""
     delete_after_use: tuple[Literal["films", "cuts"], ...]
     """which files to delete as soon as no step needs them; of `shared_cache` only the links are deleted"""
+    strict: bool
+    """true: what this machine lacks (GPUs, disk, driver, locks) stops the workflow at the plan; false: a warning"""
     existing: Existing
     ffmpeg: PathText | None
     """your own binary, at the same path on every machine; null: the pinned one. Its version is part of paths"""

@@ -9,8 +9,6 @@ from workflow.lib.report.figures import FIGURES
 
 EXPERIMENT = Experiment(config)
 CPUS_PER_GPU = config["machine"]["workers"] + config["machine"]["threads"]  # for the loaders and the process they feed
-if workflow.is_main_process:
-    EXPERIMENT.check_files()
 
 
 def unless_deleted(kind, path):

@@ -1,0 +1,139 @@
+"""What a machine has, and what is told about what it lacks: GPUs, driver, disk, locks, sources."""
+
+import errno
+import fcntl
+import os
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from tests.helpers.config import published
+from trainer.utils.errors import InputError
+from workflow import doctor
+from workflow.lib import machine
+from workflow.lib.experiment import Experiment
+from workflow.lib.machine_warnings import NO_GPU, check_machine, machine_warnings, source_warnings
+from workflow.lib.remaining import GB, hours_of_a_run, remaining
+
+
+@pytest.fixture
+def gpus(tmp_path, monkeypatch):
+    """Return a function that puts a stand-in for nvidia-smi on the path: it lists GPUs with a driver."""
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+
+    def install(count, driver="590.48.01"):
+        program = tmp_path / "nvidia-smi"
+        program.write_text(
+            "#!/bin/sh\n" + f"echo 'NVIDIA RTX 2080 Ti, 11264, {driver}'\n" * count + f"exit {not count:d}"
+        )
+        program.chmod(0o755)
+
+    install(0)
+    return install
+
+
+def experiment_in(folder, **changes):
+    return Experiment(published(data=str(folder / "data"), results=str(folder / "results"), **changes))
+
+
+def test_visible_gpus(gpus, monkeypatch):
+    assert machine.visible_gpus() == []
+    gpus(4)
+    assert machine.visible_gpus() == [machine.Gpu("NVIDIA RTX 2080 Ti", 11, "590.48.01")] * 4
+    for value, count in {"2,3": 2, "": 0, "0,-1,1": 1, "NoDevFiles": 0}.items():
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", value)
+        assert len(machine.visible_gpus()) == count, value
+
+
+def test_a_missing_gpu_and_an_old_driver_are_told_where_a_run_wants_them(gpus, tmp_path, monkeypatch):
+    monkeypatch.setattr(machine, "free_bytes", lambda _: 1e15)
+    monkeypatch.setattr(machine, "torch_cuda", lambda: "13.2")
+    experiment = experiment_in(tmp_path)
+    assert machine_warnings(experiment) == [NO_GPU]
+    assert machine_warnings(experiment, jobs_run_here=False) == []
+    assert machine_warnings(experiment_in(tmp_path, machine={"device": "cpu"})) == []
+    gpus(1, "570.124.06")
+    [line] = machine_warnings(experiment)
+    assert line.startswith(
+        "driver 570.124.06 is too old for the installed PyTorch (CUDA 13.2), which needs 580 or newer"
+    )
+    gpus(1, "580.65.06")
+    assert machine_warnings(experiment) == []
+
+
+def test_strict_makes_warnings_errors(gpus, tmp_path, monkeypatch):
+    monkeypatch.setattr(machine, "free_bytes", lambda _: 1e15)
+    assert check_machine(experiment_in(tmp_path), jobs_run_here=True) == [NO_GPU]
+    with pytest.raises(InputError, match=r"^no GPU is visible, .* It is an error as config sets `strict`$"):
+        check_machine(experiment_in(tmp_path, strict=True), jobs_run_here=True)
+
+
+def test_disk_for_what_is_still_to_be_made(tmp_path, monkeypatch):
+    experiment = experiment_in(tmp_path)
+    assert remaining(experiment).disk[str(tmp_path / "data")] / GB == pytest.approx(157 + 392 + 76)
+    films = list(experiment.films)
+    archives = tmp_path / experiment.frames_folder
+    archives.mkdir(parents=True)
+    for video in films[:-1]:
+        (archives / f"{video}.tar").touch()
+    left = remaining(experiment)
+    assert left.disk[str(tmp_path / "data")] / GB == pytest.approx((157 + 392) / 299 + 76)
+    assert {dataset: len(runs) for dataset, runs in left.runs.items()} == {"ava": 11, "charades": 11}
+
+    monkeypatch.setattr(machine, "free_bytes", lambda _: 50 * GB)
+    [line] = machine_warnings(experiment, jobs_run_here=False)
+    assert line.startswith(f"{tmp_path}/data and {tmp_path}/results: 81 GB still to be made, 50 GB free; make room")
+    own = {"existing": {"charades_tar": str(tmp_path / "rgb.tar")}, "delete_after_use": ["films"]}
+    (tmp_path / "rgb.tar").touch()
+    assert remaining(experiment_in(tmp_path, **own)).disk[str(tmp_path / "data")] / GB == pytest.approx(392 / 299)
+
+
+def test_a_file_system_without_locks(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    assert machine.lock_problem(tmp_path / "results") is None
+    monkeypatch.setattr(fcntl, "lockf", refuse)
+    problem = machine.lock_problem(tmp_path / "results")
+    assert problem.startswith(f"{tmp_path}: POSIX locks do not work there (No locks available); name a folder")
+
+
+def test_hours_of_runs_that_finished_here(tmp_path):
+    experiment = experiment_in(tmp_path)
+    assert hours_of_a_run(experiment, "ava") == (8, "reported by the authors on 4 GTX 1080 Ti")
+    for method, seconds in {"moco": 3600, "tclr": 7200}.items():
+        path = tmp_path / f"results/benchmarks/finetune/ava/{method}/seed0.tsv"
+        path.parent.mkdir(parents=True)
+        path.write_text(f"s\tmax_rss\n{seconds}\t1000\n")
+    assert hours_of_a_run(experiment, "ava") == (1.5, "mean of the runs finished here")
+
+
+def test_the_page_of_the_doctor(gpus, tmp_path):
+    gpus(2)
+    page = doctor.page(experiment_in(tmp_path))
+    for words in (
+        "NVIDIA RTX 2080 Ti, 11 GB",
+        "AVA: 11 to train on 4 GPUs, 8 h each",
+        "GB still to be made",
+        "snakemake 9",
+    ):
+        assert words in page
+
+
+def test_sources_that_do_not_answer(tmp_path):
+    (tmp_path / "val.csv").touch()
+    (tmp_path / "a.mkv").touch()
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=tmp_path)) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        web = f"http://127.0.0.1:{server.server_port}"
+        rows = [f"ava_films\t{web}/{{film}}\t{{film}}", f"val\t{web}/val.csv\tval.csv", f"train\t{web}/gone\ttrain.csv"]
+        rows += ["supervised\thttp://127.0.0.1:9/x.pth\tx.pth", "checkpoints\tfolder/x.zip\tx.zip"]
+        header = "source\turl\tfile\tbytes\tsha256\tabout"
+        (tmp_path / "sources.tsv").write_text("\n".join([header, *(f"{row}\t\t\t" for row in rows)]))
+        sources = str(tmp_path / "sources.tsv")
+        lines = source_warnings(experiment_in(tmp_path, ava={"films": ["a.mkv"]}, sources_table=sources))
+        server.shutdown()
+    assert lines == [f"{web}/gone: HTTP status 404", "http://127.0.0.1:9/x.pth: does not answer (ConnectionError)"]

@@ -1,0 +1,92 @@
+"""Print what this machine has, what an experiment needs, and how long it will take: a page to paste into a question.
+
+python -m workflow.doctor [--configfile FILE ...] [--sources]
+"""
+
+import argparse
+import os
+from pathlib import Path
+
+import yaml
+
+from trainer.datasets import DATASETS
+from trainer.utils.environment import environment
+from trainer.utils.errors import exit_on_input_error
+from workflow.lib import machine
+from workflow.lib.config_files import merge, read_settings
+from workflow.lib.experiment import Experiment
+from workflow.lib.machine_warnings import machine_warnings, source_warnings
+from workflow.lib.remaining import GB, Remaining, hours_of_a_run, remaining
+
+
+def page(experiment: Experiment, ask_sources=False) -> str:
+    """Return the page; ``ask_sources``: send a HEAD request to each web address of the sources table."""
+    left = remaining(experiment)
+    warnings = machine_warnings(experiment, left)
+    warnings += source_warnings(experiment) if ask_sources else []
+    rows = {**machine_rows(), **experiment_rows(experiment, left)}
+    rows["warnings"] = warnings or ["none"]
+    if not ask_sources:
+        rows["sources"] = ["not asked; --sources asks each web address for its first file"]
+    return "\n".join(
+        f"{name if number == 0 else '':<12}{line}" for name, lines in rows.items() for number, line in enumerate(lines)
+    )
+
+
+def machine_rows() -> dict[str, list[str]]:
+    """Return lines about this machine and its programs, by heading."""
+    here, gpus, cuda = environment(), machine.visible_gpus(), machine.torch_cuda()
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES")
+    none = "none visible" + (f" (CUDA_VISIBLE_DEVICES={hidden})" if hidden is not None else "")
+    return {
+        "code": [here["code"]],
+        "machine": ["{processor}, {cores} cores, {memory_gb} GB, {system}".format(**here)],
+        "GPUs": [f"{gpu.name}, {gpu.memory_gb} GB" for gpu in gpus] or [none],
+        "driver": [gpus[0].driver if gpus else "none found"],
+        "PyTorch": [f"built for {f'CUDA {cuda}' if cuda else 'CPUs'}"],
+        "packages": [", ".join(f"{name} {number}" for name, number in here["packages"].items())],
+    }
+
+
+def experiment_rows(experiment: Experiment, left: Remaining) -> dict[str, list[str]]:
+    """Return lines about the experiment, what is still to be made and how long it takes, by heading."""
+    config = experiment.config
+    disk = [
+        f"{folder}: {needed / GB:,.1f} GB still to be made, {machine.free_bytes(folder) / GB:,.1f} GB free"
+        for folder, needed in left.disk.items()
+    ]
+    runs = [
+        f"{DATASETS[dataset].title}: {len(folders)} to train on {_devices(experiment, dataset)}"
+        + (", {:.2g} h each ({})".format(*hours_of_a_run(experiment, dataset)) if folders else "")
+        for dataset, folders in left.runs.items()
+    ]
+    return {
+        "experiment": [
+            f"{', '.join(config.datasets)}; {len(experiment.methods)} methods; device {config.machine.device}"
+        ],
+        "disk": disk,
+        "runs": runs,
+    }
+
+
+def _devices(experiment, dataset):
+    gpus = experiment.gpus(dataset)
+    return "the CPU" if gpus == 0 else "one GPU" if gpus == 1 else f"{gpus} GPUs"
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        prog="python -m workflow.doctor", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--configfile", nargs="+", type=Path, default=[], help="as for snakemake")
+    parser.add_argument("--sources", action="store_true", help="ask each web address whether it has its file")
+    arguments = parser.parse_args()
+    given = {}
+    with exit_on_input_error():
+        for path in arguments.configfile:
+            given = merge(given, yaml.safe_load(path.read_text()))
+        print(page(Experiment(read_settings(given)), arguments.sources))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,72 @@
+"""What an experiment has still to make: files with their sizes, and runs with the hours they take."""
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from workflow.lib.experiment import Experiment, local_paths
+from workflow.lib.report.step_costs import step_costs
+
+GB = 1e9
+# Published sizes, see workflow/profiles/README.md. Cuts, of which no size is published, are left out.
+FILM_BYTES = 157 * GB / 299
+FRAMES_BYTES_PER_SECOND = 392 * GB / 299 / 901  # at 30 frames per second and native size
+SMALL_FRAMES = 0.5  # of that with short_side 320
+CHARADES_BYTES = 76 * GB
+RUN_BYTES = 125e6  # twice as much while it trains
+REPORTED_HOURS = 8  # of a run, by the authors
+REPORTED_ON = {"ava": "4 GTX 1080 Ti", "charades": "an A6000"}
+
+
+@dataclass(frozen=True)
+class Remaining:
+    """What is missing: bytes by folder, and runs by dataset."""
+
+    disk: dict[str, float]
+    runs: dict[str, list[str]]  # folders of runs without weights
+
+
+def remaining(experiment: Experiment) -> Remaining:
+    """Return what is still to be made for all that the config selects."""
+    disk, config = Counter(), experiment.config
+    data = config.shared_cache or config.data
+    if "ava" in config.datasets and not experiment.existing.ava_frames:
+        disk[data] += _ava_bytes(experiment)
+    if "charades" in config.datasets and not experiment.existing.charades_frames:
+        tar = Path(experiment.charades_tar)
+        remote = not local_paths(experiment.urls("charades/Charades_v1_rgb.tar"))
+        disk[data] += CHARADES_BYTES if remote and not tar.exists() else 0
+    runs = {dataset: missing_runs(experiment, dataset) for dataset in config.datasets}
+    disk[config.results] += RUN_BYTES * sum(map(len, runs.values()))
+    return Remaining(dict(disk), runs)
+
+
+def missing_runs(experiment: Experiment, dataset: str) -> list[str]:
+    """Return the folders of a dataset's runs that have not been trained."""
+    folders = [folder for method in experiment.methods.index for folder in experiment.run_folders(dataset, method)]
+    return [folder for folder in folders if not Path(folder, "model.pth").exists()]
+
+
+def _ava_bytes(experiment):
+    """Return the size of the films and frames that are missing; links to local films need no space."""
+    ava, existing = experiment.ava, experiment.existing
+    frames = FRAMES_BYTES_PER_SECOND * (ava.stop - ava.start) * ava.fps / 30 * (SMALL_FRAMES if ava.short_side else 1)
+    missing = [video for video in experiment.films if not Path(experiment.frames_folder, f"{video}.tar").exists()]
+    total = frames * len(missing)
+    if existing.ava_films or existing.ava_cuts or "films" in experiment.config.delete_after_use:
+        return total
+    films = [video for video in missing if not Path(experiment.cut(video)).exists()]
+    films = [video for video in films if not Path(experiment.film(video)).exists()]
+    remote = [video for video in films if not local_paths(experiment.film_urls(experiment.films[video]))]
+    return total + FILM_BYTES * len(remote)
+
+
+def hours_of_a_run(experiment: Experiment, dataset: str) -> tuple[float, str]:
+    """Return the hours that training takes, and where the number is from: runs finished here, or the authors."""
+    folders = [folder for method in experiment.methods.index for folder in experiment.run_folders(dataset, method)]
+    names = {Path(*Path(folder).parts[-3:]).as_posix(): 0 for folder in folders}
+    costs = step_costs(f"{experiment.config.results}/benchmarks", names, partial=True)
+    costs = costs[(costs.step == "finetune") & (costs.dataset == dataset)]
+    if costs.empty:
+        return REPORTED_HOURS, f"reported by the authors on {REPORTED_ON[dataset]}"
+    return float(costs.hours.iloc[0] / costs.jobs.iloc[0]), "mean of the runs finished here"

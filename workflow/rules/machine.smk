@@ -1,0 +1,19 @@
+# What jobs of this machine share, and what it lacks, told at the plan. A profile's `resources` are no place for these
+# numbers: a command line with `--resources gpu=4` replaces all of them.
+
+from workflow.lib.machine import visible_gpus
+from workflow.lib.machine_warnings import check_machine
+
+HERE = not workflow.resource_settings.nodes  # with --jobs, they run on the nodes of a cluster
+
+if "download" not in workflow.global_resources:
+    workflow.register_resource("download", 4)  # mirrors are shared
+
+if workflow.is_main_process:
+    EXPERIMENT.check_files()
+    if HERE and config["machine"]["device"] == "cuda" and "gpu" not in workflow.global_resources:
+        if gpus := visible_gpus():
+            workflow.register_resource("gpu", len(gpus))
+            logger.info(f"GPUs of this machine: {len(gpus)} ({gpus[0].name}); use fewer by --resources gpu=1")
+    for line in check_machine(EXPERIMENT, HERE):
+        logger.warning(f"warning: {line}")
