@@ -8,6 +8,7 @@ import pandas as pd
 import yaml
 
 from trainer.config import Run, fingerprint
+from trainer.metrics.bootstrap import interval
 from trainer.utils import settings
 from workflow.lib.report.results import read_results
 
@@ -18,6 +19,7 @@ METHODS = {
     "supervised": {"label": "Supervised", "pretraining": "supervised"},
 }
 RUN = yaml.safe_load((Path(__file__).parents[1] / "fixtures/made_up_run.yaml").read_text())
+RESAMPLES = 400
 CLASSES = ["bend/bow (at the waist)", "talk to (e.g., self, a person, a group)", "dance", "never seen"]
 
 
@@ -56,7 +58,22 @@ def write_run(root, dataset, method, seed, precisions):
     epochs = [1, 2, 3, 4]
     history = {"epoch": epochs, "step": [10, 20, 30, 40], "lr": 0.1, "loss": [0.7, 0.5, 0.4, 0.35]}
     pd.DataFrame(history | {"mAP": [None, 0.1, None, metrics["mAP"]]}).to_csv(folder / "history.csv", index=False)
+    write_bootstrap(folder, metrics, names, np.array(precisions, dtype=float))
     return folder
+
+
+def write_bootstrap(folder, metrics, names, precisions):
+    """Write bootstrap.npz: values of all classes and methods vary alike, and a little on their own."""
+    rng = np.random.default_rng(len(metrics["method"]))
+    together, alone = np.random.default_rng(0).normal(0, 0.02, RESAMPLES), rng.normal(0, 0.01, (len(names), RESAMPLES))
+    metric = [name for name in ("mAP", "official_mAP") if name in metrics]
+    class_point = np.stack([precisions - np.nanmean(precisions) + metrics[name] for name in metric])
+    class_ap = class_point[..., None] + together + alone
+    point, values = np.nanmean(class_point, axis=1), np.nanmean(class_ap, axis=1)
+    content = {"metric": metric, "point": point, "mAP": values, "interval": interval(point, values)}
+    content |= {"class_name": names, "class_point": class_point, "class_ap": class_ap}
+    content |= {"class_interval": interval(class_point, class_ap), "video": ["a", "b"], "digest": "0123", "seed": 0}
+    np.savez(folder / "bootstrap.npz", **content, **{name: metrics[name] for name in ("fingerprint", "trained")})
 
 
 def made_up(root, dataset="charades", seeds=(1,), published=None, without=()):
@@ -74,13 +91,13 @@ def made_up(root, dataset="charades", seeds=(1,), published=None, without=()):
     return read(root, dataset, seeds, published)
 
 
-def read(root, dataset="charades", seeds=(1,), published=None, partial=False):
+def read(root, dataset="charades", seeds=(1,), published=None, partial=False, bootstrap=None):
     """Read the finished runs below ``root`` as the workflow does, with ``partial`` as for results/partial/."""
     runs = {
         method: {str(root / dataset / method / f"seed{seed}"): run_config(dataset, method, seed) for seed in seeds}
         for method in METHODS
     }
-    return read_results(dataset, METHODS, runs, published, partial)
+    return read_results(dataset, METHODS, runs, published, bootstrap, partial=partial)
 
 
 def write_published(path):

@@ -23,7 +23,7 @@ def make(results, *targets):
     (results / "changes.yaml").write_text(yaml.safe_dump({"results": str(results), "methods": METHODS}))
     command = [SNAKEMAKE, "--nolock", "--cores", "1", "--configfile", "config/demo.yaml", results / "changes.yaml"]
     command += ["--allowed-rules", "table", "side_by_side", "partial", "report_html", "plot_mean_ap", "plot_classes"]
-    command += ["plot_training", "plot_gains", "plot_dataset_scatter"]
+    command += ["plot_training", "plot_gains", "plot_dataset_scatter", "plot_differences", "comparisons"]
     command += ["--", *(results / target for target in targets)]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
 

@@ -254,15 +254,16 @@ def _nan_mean(values, axis=-1):
 
 
 def over_runs(values, method: str, seed: int):
-    """Return (R,) a method's resampled values over its runs, of ``values`` (runs, R), so that they vary with both.
+    """Return (..., R) a method's resampled values over its runs, of ``values`` (runs, ..., R): they vary with both.
 
     The point estimate is the mean over runs of other seeds. So each resample draws as many runs as there are, with
     replacement, and takes their mean. Draws of different methods are independent; one run is returned as it is.
     With few runs the spread is too small, by the factor sqrt(1 - 1 / runs), as in any bootstrap of so few.
     """
-    runs, number = np.shape(values)
+    values = np.asarray(values)
+    runs, *between, number = values.shape
     drawn = np.random.default_rng([seed, *method.encode()]).integers(runs, size=(runs, number))
-    return np.take_along_axis(np.asarray(values), drawn, axis=0).mean(axis=0)
+    return np.take_along_axis(values, drawn.reshape(runs, *[1] * len(between), number), axis=0).mean(axis=0)
 
 
 # --- Paired comparisons ----------------------------------------------------------------------------------------------

@@ -282,10 +282,11 @@ class Experiment:
 
     # --- Results -----------------------------------------------------------------------------------------------------
 
-    def metrics_files(self, datasets: Iterable[str]) -> list[str]:
-        """Return the metrics.json of all runs on the datasets: the last file that a run writes."""
+    def result_files(self, datasets: Iterable[str]) -> list[str]:
+        """Return the files of all runs on the datasets that tables and figures wait for, the last that a run writes."""
         runs = [self.run_folders(dataset, method) for dataset in datasets for method in self.methods.index]
-        return [f"{folder}/metrics.json" for folders in runs for folder in folders]
+        names = ("metrics.json", "bootstrap.npz")
+        return [f"{folder}/{name}" for folders in runs for folder in folders for name in names]
 
     def results(self, datasets: Iterable[str]) -> list[dict]:
         """Return the arguments of `workflow.lib.report.results.read_results` for each dataset."""
@@ -296,15 +297,18 @@ class Experiment:
                 "methods": methods,
                 "runs": {method: self.run_folders(dataset, method) for method in methods},
                 "published": self.config.published_table,
+                "bootstrap": asdict(self.config.bootstrap),
+                "show_intervals": self.config.show_intervals,
             }
             for dataset in datasets
         ]
 
     @property
     def tables(self) -> list[str]:
-        """Names of the tables: one for each dataset, and one for all."""
+        """Names of the tables: two for each dataset, and one for all."""
         datasets = self.config.datasets
-        return [f"{dataset}_table" for dataset in datasets] + ["side_by_side"] * (len(datasets) > 1)
+        of_one = [f"{dataset}_{name}" for dataset in datasets for name in ("table", "comparisons")]
+        return of_one + ["side_by_side"] * (len(datasets) > 1)
 
     @property
     def figures(self) -> list[str]:

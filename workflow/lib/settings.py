@@ -145,6 +145,8 @@ class Config:
     """the table of addresses"""
     published_table: PlannedPath | None
     """the table of published numbers; null: tables have no published columns"""
+    show_intervals: bool
+    """tables for readers show `17.9 [16.8, 19.1]`, mAP and its 95 % interval; false: mAP ± deviation over seeds"""
     data: PlannedPath
     """folder of downloads, cuts, frames and indices"""
     results: PlannedPath

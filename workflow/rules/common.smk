@@ -103,11 +103,11 @@ def get_datasets(wildcards):
 
 
 def get_runs(wildcards):
-    return [] if wildcards.partial else EXPERIMENT.metrics_files(get_datasets(wildcards))
+    return [] if wildcards.partial else EXPERIMENT.result_files(get_datasets(wildcards))
 
 
 def get_finished(wildcards):
-    runs = EXPERIMENT.metrics_files(get_datasets(wildcards)) if wildcards.partial else []
+    runs = EXPERIMENT.result_files(get_datasets(wildcards)) if wildcards.partial else []
     return {path: os.stat(path).st_mtime for path in runs if os.path.isfile(path)}
 
 

@@ -3,7 +3,7 @@
 
 
 rule table:
-    """Make a dataset's table: one row per method, in the published order."""
+    """Make a dataset's table, one row per method in the published order, and that of its classes."""
     input:
         runs=get_runs,
         published=config["published_table"] or [],
@@ -14,6 +14,7 @@ rule table:
             category="Tables",
             labels={"dataset": "{dataset}"},
         ),
+        classes="<results>/{partial}{dataset}_classes.csv",
         markdown="<results>/{partial}{dataset}_table.md",
         latex="<results>/{partial}{dataset}_table.tex",
     log:
@@ -26,6 +27,31 @@ rule table:
         finished=get_finished,
     script:
         "../scripts/table.py"
+
+
+rule comparisons:
+    """Compare each pair of methods of a dataset: difference of mAP, its interval, p-values."""
+    input:
+        runs=get_runs,
+    output:
+        csv=report(
+            "<results>/{partial}{dataset}_comparisons.csv",
+            caption="../report/comparisons.rst",
+            category="Tables",
+            labels={"dataset": "{dataset}"},
+        ),
+        markdown="<results>/{partial}{dataset}_comparisons.md",
+        latex="<results>/{partial}{dataset}_comparisons.tex",
+    log:
+        "<logs>/comparisons/{partial}{dataset}.log",
+    localrule: True
+    conda:
+        "../../envs/trainer.yaml"
+    params:
+        results=get_results,
+        finished=get_finished,
+    script:
+        "../scripts/comparisons.py"
 
 
 rule side_by_side:

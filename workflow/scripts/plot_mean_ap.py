@@ -11,18 +11,15 @@ from workflow.lib.rule_script import rule_script
 
 
 def plot_mean_ap(results: Results) -> Figure:
-    """Draw a bar per method, with the standard deviation over seeds, and a diamond for the published mAP."""
+    """Draw a bar per method, with its 95 % interval as a whisker, and a diamond for the published mAP."""
     rows = table(results)
     figure = Figure(figsize=(6.4, 0.8 + 0.28 * len(rows)))
     axes = figure.add_subplot()
     places = list(range(len(rows)))
-    axes.barh(
-        places, rows.mAP, 0.62, color=plot_style.method_colors(results.methods), xerr=rows.mAP_std, ecolor="black"
-    )
+    axes.barh(places, rows.mAP, 0.62, color=plot_style.method_colors(results.methods))
+    plot_style.draw_whiskers(axes, rows.mAP_low, rows.mAP_high, places)
     # Numbers in columns beside the bars do not overlap them.
-    axes.set_xlim(
-        0, 1.03 * max(1, rows.filter(["mAP", "published_mAP"]).max(axis=None), (rows.mAP + rows.mAP_std).max())
-    )
+    axes.set_xlim(0, 1.03 * max(1, rows.filter(["mAP", "mAP_high", "published_mAP"]).max(axis=None)))
     write_numbers(axes, 46, "ours", rows.mAP, "pending")
     if "published_mAP" in rows:
         diamonds = {"marker": "D", "s": 26, "facecolor": "white", "edgecolor": "black", "zorder": 3}

@@ -12,6 +12,8 @@ from trainer.run_files import DamagedFile, read_json
 from trainer.utils.environment import environment
 from trainer.utils.files import atomic_write
 from workflow.lib.differences import differences
+from workflow.lib.report.comparisons import statement
+from workflow.lib.report.comparisons import text_table as comparison_table
 from workflow.lib.report.examples import best_run_examples
 from workflow.lib.report.figures import find_figure
 from workflow.lib.report.results import Results, read_all, read_environment
@@ -47,6 +49,7 @@ def report(
         pending=sum(results.pending for results in datasets),
         wanted=int(sum(results.methods.wanted.sum() for results in datasets)),
         tables=[*([side_by_side_text_table(datasets)] if len(datasets) > 1 else []), *map(text_table, datasets)],
+        comparisons=[{"statement": statement(results), "table": comparison_table(results)} for results in datasets],
         figures=[figure_on_page(Path(path), [results.dataset for results in datasets]) for path in figures],
         costs=step_costs(benchmarks, gpus_of_runs(datasets), partial).to_dict("records"),
         differences=differences(config, published, method_rows),

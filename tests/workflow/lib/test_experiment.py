@@ -209,7 +209,7 @@ def test_run_folders_of_seeds():
     folders = own.run_folders("charades", "moco")
     assert list(folders) == [f"elsewhere/runs/charades/moco/seed{seed}" for seed in (1, 2, 3)]
     assert [run["seed"] for run in folders.values()] == [1, 2, 3]
-    assert len(own.metrics_files(["ava", "charades"])) == METHODS * (1 + 3)
+    assert len(own.result_files(["ava", "charades"])) == 2 * METHODS * (1 + 3)
 
 
 def test_two_runs_differ_by_their_settings():
@@ -286,13 +286,14 @@ def test_addresses_on_this_machine_are_inputs():
 
 
 def test_tables_and_figures(experiment):
-    assert experiment.tables == ["ava_table", "charades_table", "side_by_side"]
+    of_one = ["ava_table", "ava_comparisons", "charades_table", "charades_comparisons"]
+    assert experiment.tables == [*of_one, "side_by_side"]
     assert "ava_mean_ap" in experiment.figures
     assert "charades_ranking" in experiment.figures
     assert "dataset_scatter" in experiment.figures
     one = experiment_of(datasets=["charades"], published_table=None, methods=["moco", "supervised"])
-    assert one.tables == ["charades_table"]
-    assert one.figures == ["charades_mean_ap", "charades_classes", "charades_training"]
+    assert one.tables == ["charades_table", "charades_comparisons"]
+    assert one.figures == ["charades_mean_ap", "charades_differences", "charades_classes", "charades_training"]
 
 
 def test_results_are_those_of_the_selected_methods():

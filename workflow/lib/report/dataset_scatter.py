@@ -7,12 +7,17 @@ from matplotlib.figure import Figure
 
 from workflow.lib.report import plot_style
 from workflow.lib.report.results import Results, mean_map
+from workflow.lib.report.uncertainty import mean_ap_intervals
 
 
 def plot_dataset_scatter(datasets: list[Results]) -> Figure:
-    """Draw a panel per pair of datasets, with a named point per method that has finished runs on all datasets."""
+    """Draw a panel per pair of datasets, with a named point per method that has finished runs on all datasets.
+
+    Thin lines are the 95 % intervals.
+    """
     methods = datasets[0].methods
     points = pd.DataFrame({results.title: mean_map(results) for results in datasets}).dropna()
+    intervals = pd.concat({results.title: mean_ap_intervals(results) for results in datasets}, axis=1)
     pairs = list(combinations(points.columns, 2))
     figure = Figure(figsize=(6.4 * len(pairs), 5))
     if points.empty:
@@ -22,6 +27,9 @@ def plot_dataset_scatter(datasets: list[Results]) -> Figure:
     colors = plot_style.method_colors(methods.loc[points.index])
     for axes, (horizontal, vertical) in zip(panels, pairs, strict=True):
         axes.scatter(points[horizontal], points[vertical], s=36, color=colors, zorder=3)
+        low, high = (intervals.xs(end, axis=1, level=1).loc[points.index] for end in ("low", "high"))
+        axes.hlines(points[vertical], low[horizontal], high[horizontal], color=colors, lw=1, alpha=0.45)
+        axes.vlines(points[horizontal], low[vertical], high[vertical], color=colors, lw=1, alpha=0.45)
         axes.margins(0.14)
         axes.grid()
         axes.set_xlabel(f"{horizontal} mAP (%)")

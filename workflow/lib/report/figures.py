@@ -27,6 +27,7 @@ class Figure:
 # In the order of the report page.
 FIGURES = [
     Figure("mean_ap", "mAP per method"),
+    Figure("differences", "differences of all pairs of methods"),
     Figure("classes", "average precision per class"),
     Figure("training", "training curves"),
     Figure("gains", "classes that gain most", needs_baseline=True),

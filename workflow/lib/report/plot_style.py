@@ -48,6 +48,13 @@ def method_colors(methods):
     return methods.pretraining.map(COLORS)
 
 
+def draw_whiskers(axes, low, high, places, color="black"):
+    """Draw horizontal intervals (N,) at the heights ``places``, with caps; NaN is not drawn."""
+    axes.hlines(places, low, high, color=color, lw=1.1)
+    for ends in (low, high):
+        axes.scatter(ends, places, marker="|", s=24, lw=1.1, color=color, zorder=2)
+
+
 def draw_placeholder(figure):
     """Make ``figure`` a short message that too few runs are finished."""
     figure.clear()

@@ -11,6 +11,7 @@ from trainer.config import Run, fingerprint
 from trainer.datasets import DATASETS
 from trainer.run_files import DamagedFile, explain_damage, read_csv, read_json
 from trainer.utils.settings import read
+from workflow.lib.report.bootstraps import check_paired, read_bootstrap
 from workflow.lib.settings import PublishedRow
 from workflow.lib.validation import read_table
 
@@ -24,6 +25,8 @@ class Results:
     runs: pd.DataFrame  # a row per finished run: folder, and the content of its metrics.json; mAP as a fraction
     published: pd.DataFrame | None  # by method: mAP in percent, source; None: no published numbers are compared
     damaged: dict[str, list[DamagedFile]] = field(default_factory=dict)  # by method: of runs that do not count
+    bootstraps: dict[str, dict] = field(default_factory=dict)  # of runs that have one: arrays by folder
+    show_intervals: bool = True  # in tables for readers
 
     @property
     def title(self) -> str:
@@ -44,28 +47,35 @@ def read_all(job) -> list[Results]:
     return [read_results(**dataset, partial=bool(job.wildcards.partial)) for dataset in job.params.results]
 
 
-def read_results(dataset, methods, runs, published=None, partial=False) -> Results:
-    """Read the metrics.json of the finished ones of ``runs``.
+def read_results(dataset, methods, runs, published=None, bootstrap=None, show_intervals=True, partial=False) -> Results:
+    """Read the metrics.json and bootstrap.npz of the finished ones of ``runs``.
 
     ``methods``: {method: {"label": ..., "pretraining": ...}} in the order of the tables; ``runs``: all runs of the
     experiment, {method: {folder: mapping in the shape of trainer.config.Run}}; ``published``: path of a table of
-    published mAP, or None. Raises DamagedFile if a file of a run is damaged; with ``partial``, that run does not count.
+    published mAP, or None; ``bootstrap``: {"resamples": ..., "seed": ...} of those that count, None: any. Raises
+    DamagedFile if a file of a run is damaged; with ``partial``, that run does not count.
     """
-    rows, damaged = [], {}
+    rows, damaged, bootstraps = [], {}, {}
     for method in methods:
         for folder, run in runs[method].items():
             try:
-                rows += [{"folder": folder, **metrics} for metrics in read_finished(folder, run)]
+                for metrics in read_finished(folder, run):
+                    if arrays := read_bootstrap(folder, metrics, bootstrap):
+                        bootstraps[folder] = arrays
+                    rows.append({"folder": folder, **metrics})
             except DamagedFile as error:
                 if not partial:
                     raise
                 damaged.setdefault(method, []).append(error)
+    check_paired(bootstraps)
     return Results(
         dataset,
         pd.DataFrame.from_dict(methods, orient="index").assign(wanted=[len(runs[method]) for method in methods]),
         pd.DataFrame(rows, columns=None if rows else ["folder", "method", "seed", "mAP"]),
         read_published(published, dataset) if published else None,
         damaged,
+        bootstraps,
+        show_intervals,
     )
 
 
@@ -120,9 +130,9 @@ def read_published(path, dataset) -> pd.DataFrame:
     return rows[["mAP", "source"]]
 
 
-def mean_map(results: Results) -> pd.Series:
+def mean_map(results: Results, metric="mAP") -> pd.Series:
     """Return mAP in percent by method, mean over seeds; NaN where no run is finished."""
-    return 100 * results.runs.groupby("method")["mAP"].mean().reindex(results.methods.index).astype(float)
+    return 100 * results.runs.groupby("method")[metric].mean().reindex(results.methods.index).astype(float)
 
 
 def average_precisions(results: Results) -> pd.DataFrame:

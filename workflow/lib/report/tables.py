@@ -1,17 +1,20 @@
-"""The tables of mAP: one of each dataset, and one with the datasets side by side."""
+"""The tables of mAP: one of each dataset, one of its classes, and one with the datasets side by side."""
+
+from dataclasses import replace
 
 import pandas as pd
 
 from trainer.datasets import DATASETS
 from trainer.utils.files import atomic_write
-from workflow.lib.report.results import Results, mean_map
-from workflow.lib.report.text_table import Cell, TextTable, cells, highlight_best, latex, markdown, signed
+from workflow.lib.report.results import Results, class_means, mean_map
+from workflow.lib.report.text_table import MISSING, Cell, TextTable, cells, highlight_best, latex, markdown, signed
+from workflow.lib.report.uncertainty import class_intervals, mean_ap_intervals, mean_ap_ranks
 
 # Equal for all seeds of a method; in the order of the table's columns.
 PROPERTIES = ["parameters", "gflops", "epochs", "videos_trained", "videos_tested"]
-COUNTS = ["seeds", "parameters", "epochs", "videos_trained", "videos_tested"]
+COUNTS = ["rank_best", "rank_worst", "seeds", "parameters", "epochs", "videos_trained", "videos_tested"]
 # Columns of a dataset's table that stand side by side with those of the others.
-SHARED_COLUMNS = ["mAP", "mAP_std", "published_mAP", "published_source", "difference", "status"]
+SHARED_COLUMNS = ["mAP", "mAP_low", "mAP_high", "mAP_std", "published_mAP", "published_source", "difference", "status"]
 
 
 def table(results: Results) -> pd.DataFrame:
@@ -22,12 +25,13 @@ def table(results: Results) -> pd.DataFrame:
     runs = results.runs.groupby("method")
     columns = {
         "label": results.methods.label,
-        "mAP": mean_map(results),
+        **with_interval(results, "mAP"),
         "mAP_std": 100 * runs["mAP"].std(),  # over seeds; empty for one
+        **mean_ap_ranks(results).add_prefix("rank_"),
         "seeds": runs.size().reindex(results.methods.index, fill_value=0),
     }
     if "official_mAP" in results.runs:
-        columns["official_mAP"] = 100 * runs["official_mAP"].mean()
+        columns |= with_interval(results, "official_mAP")
     if results.published is not None:
         columns["published_mAP"] = results.published.mAP
         columns["published_source"] = results.published.source
@@ -42,6 +46,18 @@ def table(results: Results) -> pd.DataFrame:
         )
     rows = pd.DataFrame(columns).reindex(results.methods.index).rename_axis("method").reset_index()
     return rows.astype({name: "Int64" for name in COUNTS if name in rows})  # whole numbers beside empty cells
+
+
+def with_interval(results: Results, metric) -> dict[str, pd.Series]:
+    """Return a mAP of metrics.json in percent, mean over seeds, and its 95 % interval, as columns."""
+    low, high = (column for _, column in mean_ap_intervals(results, metric).items())
+    return {metric: mean_map(results, metric), f"{metric}_low": low, f"{metric}_high": high}
+
+
+def class_table(results: Results) -> pd.DataFrame:
+    """Return average precision in percent with its 95 % interval: a row per finished method and class."""
+    means = class_means(results).rename_axis(index="method", columns="class").stack().rename("ap")
+    return means.to_frame().join(class_intervals(results)).reset_index()
 
 
 def status(finished, wanted, damaged) -> str:
@@ -59,10 +75,12 @@ def text_table(results: Results) -> TextTable:
     self_supervised = results.pretrained("self-supervised")
     columns = {"Method": cells(rows.label), "mAP": mean_ap_cells(results)}
     if "official_mAP" in rows:
-        columns["Official"] = highlight_best(rows.official_mAP, self_supervised)
+        columns["Official"] = mean_ap_cells(results, "official_mAP")
     if "published_mAP" in rows:
         columns["Published"] = highlight_best(rows.published_mAP, self_supervised)
         columns["Difference"] = cells(rows.difference, signed)
+    if results.bootstraps:
+        columns["Rank"] = rank_cells(rows)
     columns["Seeds"] = cells(rows.seeds)
     for heading, name, form in (
         ("Params (M)", "parameters", lambda count: f"{count / 1e6:.1f}"),
@@ -78,14 +96,27 @@ def text_table(results: Results) -> TextTable:
     return TextTable(f"{results.title}: {DATASETS[results.dataset].metric_title}", columns, note(results))
 
 
-def mean_ap_cells(results: Results) -> list[Cell]:
-    """Return the cells of the column mAP, with the standard deviation over seeds where there are several."""
+def mean_ap_cells(results: Results, metric="mAP") -> list[Cell]:
+    """Return the cells of a mAP with its interval, or else with the standard deviation over seeds if it is known."""
     rows = table(results).set_index("method")
-    shown = highlight_best(rows.mAP, results.pretrained("self-supervised"))
-    return [
-        cell if pd.isna(std) else Cell(f"{cell.text} ± {std:.1f}", cell.value, cell.best, cell.best_self_supervised)
-        for cell, std in zip(shown, rows.mAP_std, strict=True)
+    low, high = rows[f"{metric}_low"], rows[f"{metric}_high"]
+    deviation = rows.get(f"{metric}_std", pd.Series(index=rows.index, dtype=float))
+    found = highlight_best(rows[metric], results.pretrained("self-supervised"))
+    if results.show_intervals and results.bootstraps:
+        extra = ["" if pd.isna(one) else f" [{one:.1f}, {other:.1f}]" for one, other in zip(low, high, strict=True)]
+    else:
+        extra = ["" if pd.isna(one) else f" ± {one:.1f}" for one in deviation]
+    return [replace(cell, text=cell.text + words) for cell, words in zip(found, extra, strict=True)]
+
+
+def rank_cells(rows: pd.DataFrame) -> list[Cell]:
+    """Return the cells of rank intervals: "2–5", or "1" where the rank is certain."""
+    texts = [
+        MISSING if pd.isna(best) else f"{best}" if best == worst else f"{best}–{worst}"
+        for best, worst in zip(rows.rank_best, rows.rank_worst, strict=True)
     ]
+    middle = (rows.rank_best + rows.rank_worst) / 2
+    return [Cell(text, None if pd.isna(key) else key) for text, key in zip(texts, middle, strict=True)]
 
 
 def note(results: Results) -> str:
@@ -94,8 +125,14 @@ def note(results: Results) -> str:
     if "official_mAP" in results.runs:
         sentences.append("mAP is by the published protocol, Official by ActivityNet's; both skip the excluded seconds.")
         sentences.append("By how much the two differ depends on duplicate detections.")
-    if results.runs["seed"].nunique() > 1:
-        sentences.append("mAP is the mean over seeds ± one standard deviation.")
+    several = results.runs["seed"].nunique() > 1
+    if several:
+        sentences.append("mAP is the mean over seeds.")
+    if results.bootstraps:
+        resampled = "test videos and seeds" if several else "test videos"
+        sentences.append(f"Brackets and ranks are intervals of 95 % over {resampled}.")
+    if several and not (results.bootstraps and results.show_intervals):
+        sentences.append("± is one standard deviation over seeds.")
     if sources := published_sources(results):
         sentences.append(f"Published numbers are from {sources}.")
     if "gflops" in results.runs:
@@ -155,10 +192,15 @@ def side_by_side_text_table(datasets: list[Results]) -> TextTable:
     return TextTable(f"{title}: mAP in percent", columns, " ".join(sentences))
 
 
-def write_table(rows: pd.DataFrame, text: TextTable, output):
+def write_table(rows: pd.DataFrame, text: TextTable, output, digits=2):
     """Write ``output.csv`` (numbers), ``output.markdown`` and ``output.latex`` (text)."""
-    with atomic_write(output.csv) as partial:
-        rows.to_csv(partial, index=False, float_format="%.2f")
+    write_csv(rows, output.csv, digits)
     for path, write in ((output.markdown, markdown), (output.latex, latex)):
         with atomic_write(path) as partial:
             partial.write_text(write(text))
+
+
+def write_csv(rows: pd.DataFrame, path, digits=2):
+    """Write a table of numbers with ``digits`` behind the point."""
+    with atomic_write(path) as partial:
+        rows.to_csv(partial, index=False, float_format=f"%.{digits}f")

@@ -15,7 +15,7 @@ from workflow.scripts.plot_classes import plot_classes
 from workflow.scripts.plot_mean_ap import plot_mean_ap
 from workflow.scripts.plot_training import plot_training
 
-FILES = ["metrics.json", "environment.json", "per_class.csv", "history.csv"]
+FILES = ["metrics.json", "environment.json", "per_class.csv", "history.csv", "bootstrap.npz"]
 
 
 @pytest.mark.parametrize("damage", DAMAGES)

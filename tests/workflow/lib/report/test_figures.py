@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import kendalltau
+from matplotlib.collections import LineCollection
 
 from tests.helpers.made_up_results import made_up, write_published
 from tests.helpers.paths import ROOT
@@ -17,14 +17,15 @@ from trainer.datasets import DATASETS
 from workflow.lib.report import plot_style
 from workflow.lib.report.dataset_scatter import overlap, plot_dataset_scatter
 from workflow.lib.report.figures import FIGURES, figure_names, find_figure
-from workflow.lib.report.results import average_precisions, class_means
+from workflow.lib.report.results import class_means
 from workflow.scripts.plot_classes import plot_classes
+from workflow.scripts.plot_differences import plot_differences
 from workflow.scripts.plot_gains import gains, plot_gains
 from workflow.scripts.plot_mean_ap import plot_mean_ap
-from workflow.scripts.plot_ranking import kendall_tau, plot_ranking, tau_interval
+from workflow.scripts.plot_ranking import plot_ranking
 from workflow.scripts.plot_training import plot_training
 
-OF_ONE = [plot_mean_ap, plot_classes, plot_gains, plot_training, plot_ranking]
+OF_ONE = [plot_mean_ap, plot_differences, plot_classes, plot_gains, plot_training, plot_ranking]
 METHODS = ["scratch", "moco", "video_moco", "supervised"]
 
 
@@ -60,7 +61,20 @@ def test_mean_ap_shows_ours_and_published(tmp_path):
     assert {"pending", "20.0", "25.0", "40.0", "21.5", "24.0", "9.0"} <= set(texts(figure))
     axes = figure.axes[0]
     assert [bar.get_width() for bar in axes.patches][1:] == pytest.approx([20, 25, 40])
+    [whiskers] = [lines.get_segments() for lines in axes.collections if isinstance(lines, LineCollection)]
+    low, high = (np.array([whisker[end, 0] for whisker in whiskers[1:]]) for end in (0, 1))
+    assert ((low < [18, 23, 38]) & (high > [22, 27, 42])).all()
     assert axes.collections[-1].get_offsets()[1:3, 0].tolist() == [21.5, 24.0]
+
+
+def test_differences_that_may_be_chance_are_gray(tmp_path):
+    results = made_up(tmp_path)
+    for method, other in (("moco", "video_moco"),):
+        folder = next(row.folder for row in results.runs.itertuples() if row.method == method)
+        arrays = results.bootstraps[folder]
+        arrays["point"] = results.bootstraps[folder.replace(method, other)]["point"] - 0.001
+    shown = {text.get_text(): text.get_style() for text in plot_differences(results).axes[0].texts}
+    assert len(shown) == 6 and [text for text, style in shown.items() if style == "italic"] == ["+0.1"]
 
 
 def test_classes_are_sorted_and_those_without_a_positive_left_out(tmp_path):
@@ -96,30 +110,6 @@ def test_names_do_not_cover_each_other(tmp_path):
     boxes = [name.get_window_extent().extents for name in figure.axes[0].texts]
     assert len(boxes) == 4
     assert sum(overlap(a, b) for a in boxes for b in boxes if a is not b) == 0
-
-
-def test_kendall_tau_is_scipys():
-    rng = np.random.default_rng(0)
-    for _ in range(50):
-        a, b = rng.integers(0, 6, (2, 9))  # with ties
-        assert kendall_tau(a, b) == pytest.approx(kendalltau(a, b).statistic, nan_ok=True)
-    assert kendall_tau([1, 2, 3], [10, 20, 30]) == 1
-    assert kendall_tau([1, 2, 3], [30, 20, 10]) == -1
-
-
-def test_tau_interval_of_a_clear_order(tmp_path):
-    precisions = average_precisions(made_up(tmp_path, seeds=(1, 2)))
-    published = pd.Series({"scratch": 1.0, "video_moco": 2.0, "supervised": 3.0})
-    assert tau_interval(precisions, published) == (1, 1)  # it holds in every class and at every seed
-
-
-def test_tau_interval_of_methods_that_are_as_good_as_each_other():
-    index = pd.MultiIndex.from_product([["a", "b", "c"], [1]], names=["method", "seed"])
-    noise = np.random.default_rng(0).normal(size=(2, 40))
-    precisions = pd.DataFrame([*noise, noise.mean(axis=0) + 9], index)
-    low, high = tau_interval(precisions, pd.Series({"a": 1.0, "b": 2.0, "c": 3.0}))
-    assert (low, high) == (pytest.approx(1 / 3), 1)  # one of three pairs is open
-    assert tau_interval(precisions, pd.Series({"a": 1.0, "b": 2.0, "c": 3.0})) == (low, high)
 
 
 def test_ranking_shows_tau(tmp_path):
@@ -183,7 +173,7 @@ def test_157_long_class_names_stay_apart(tmp_path):
 
 
 def test_which_figures_an_experiment_has():
-    always = ["ava_mean_ap", "ava_classes", "ava_training"]
+    always = ["ava_mean_ap", "ava_differences", "ava_classes", "ava_training"]
     assert figure_names(["ava"], ["self-supervised"], False) == always
     assert figure_names(["ava"], ["none"], False) == always
     assert figure_names(["ava"], ["none", "supervised"], False) == [*always, "ava_gains"]
@@ -192,7 +182,8 @@ def test_which_figures_an_experiment_has():
     assert both == [
         *always,
         *("ava_gains", "ava_ranking"),
-        *("charades_mean_ap", "charades_classes", "charades_training", "charades_gains", "charades_ranking"),
+        *("charades_mean_ap", "charades_differences", "charades_classes", "charades_training", "charades_gains"),
+        "charades_ranking",
         "dataset_scatter",
     ]
 

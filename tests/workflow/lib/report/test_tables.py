@@ -1,15 +1,25 @@
 """Tables: numbers, order, highlights, pending runs and sources."""
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from tests.helpers.made_up_results import RUN, made_up, read, write_published
 from trainer.config import Run, fingerprint
 from trainer.utils import settings
-from workflow.lib.report.tables import side_by_side, side_by_side_text_table, table, text_table, write_table
+from trainer.utils.errors import InputError
+from workflow.lib.report.tables import (
+    class_table,
+    side_by_side,
+    side_by_side_text_table,
+    table,
+    text_table,
+    write_table,
+)
 from workflow.lib.report.text_table import Cell, TextTable, latex, markdown
 
 
@@ -30,12 +40,74 @@ def test_one_row_per_method_in_the_given_order(tmp_path):
 
 
 def test_seeds_give_mean_and_standard_deviation(tmp_path):
-    rows, text, tex = written(tmp_path, made_up(tmp_path, seeds=(1, 2, 3)))
+    results = replace(made_up(tmp_path, seeds=(1, 2, 3)), show_intervals=False)
+    rows, text, tex = written(tmp_path, results)
     assert list(rows.mAP) == [14.0, 22.0, 27.0, 42.0]
     assert list(rows.mAP_std) == [2.0] * 4
     assert list(rows.seeds) == [3] * 4
     assert "_27.0 ± 2.0_" in text and "**42.0 ± 2.0**" in text
     assert r"\underline{27.0 $\pm$ 2.0}" in tex and r"\textbf{42.0 $\pm$ 2.0}" in tex
+
+
+def test_intervals_are_those_of_the_bootstrap(tmp_path):
+    rows, text, tex = written(tmp_path, made_up(tmp_path, "ava"))
+    with np.load(tmp_path / "ava/moco/seed1/bootstrap.npz") as arrays:
+        low, high = 100 * arrays["interval"][0]
+        official = 100 * arrays["interval"][1]
+        of_class = 100 * arrays["class_interval"][0, 1]
+    moco = rows.set_index("method").loc["moco"]
+    assert [moco.mAP_low, moco.mAP_high] == pytest.approx([low, high], abs=0.005)
+    assert [moco.official_mAP_low, moco.official_mAP_high] == pytest.approx(official, abs=0.005)
+    assert f"| 20.0 [{low:.1f}, {high:.1f}] |" in text.replace("  ", "")
+    assert rf"20.0 {{[}}{low:.1f}, {high:.1f}{{]}}" in tex
+    classes = class_table(read(tmp_path, "ava")).set_index(["method", "class"])
+    talk = classes.loc[("moco", "talk to (e.g., self, a person, a group)")]
+    assert talk.tolist() == pytest.approx([20, *of_class])
+    assert "never seen" not in classes.index.get_level_values("class")
+
+
+def test_the_interval_of_several_seeds_covers_seeds_and_videos(tmp_path):
+    """Seeds lie 2 points apart, and values of one seed vary by 2 points."""
+    spread = {}
+    for seeds in ((1,), (1, 2, 3)):
+        rows = table(made_up(tmp_path / str(len(seeds)), seeds=seeds)).set_index("method")
+        spread[len(seeds)] = (rows.mAP_high - rows.mAP_low)["moco"]
+    videos = np.sqrt(0.02**2 + 0.01**2 / 3)
+    seeds = np.std([0, 0.02, 0.04]) / np.sqrt(3)  # of the mean of three draws
+    assert spread[1] == pytest.approx(100 * 2 * 1.96 * videos, rel=0.1)
+    assert spread[3] == pytest.approx(100 * 2 * 1.96 * np.hypot(0.02, seeds), rel=0.1)
+
+
+def test_rank_intervals(tmp_path):
+    rows, text, _ = written(tmp_path, made_up(tmp_path))
+    assert rows[["rank_best", "rank_worst"]].to_numpy().tolist() == [[4, 4], [3, 3], [2, 2], [1, 1]]
+    assert [line.split("|")[3].strip() for line in text.splitlines() if line.startswith("|")][2:] == list("4321")
+
+
+def test_runs_that_are_not_bootstrapped_have_no_interval(tmp_path):
+    made_up(tmp_path)
+    (tmp_path / "charades/moco/seed1/bootstrap.npz").unlink()
+    results = read(tmp_path)
+    rows = table(results).set_index("method")
+    assert rows.mAP_low.isna().tolist() == [False, True, False, False] and rows["mAP"]["moco"] == pytest.approx(20)
+    assert "|20.0|–|" in markdown(text_table(results)).replace(" ", "")
+
+
+@pytest.mark.parametrize("settings", [{"resamples": 400, "seed": 1}, {"resamples": 2000, "seed": 0}])
+def test_a_bootstrap_of_other_settings_does_not_count(tmp_path, settings):
+    made_up(tmp_path)
+    assert len(read(tmp_path, bootstrap={"resamples": 400, "seed": 0}).bootstraps) == 4
+    assert not read(tmp_path, bootstrap=settings).bootstraps
+
+
+def test_bootstraps_of_other_test_videos_are_refused(tmp_path):
+    made_up(tmp_path)
+    path = tmp_path / "charades/moco/seed1/bootstrap.npz"
+    with np.load(path) as arrays:
+        changed = dict(arrays) | {"digest": "4567"}
+    np.savez(path, **changed)
+    with pytest.raises(InputError, match="its test videos are not those of"):
+        read(tmp_path)
 
 
 def test_published_numbers_are_beside_ours(tmp_path):

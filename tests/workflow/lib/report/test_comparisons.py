@@ -1,0 +1,68 @@
+"""What is said about pairs of methods."""
+
+from itertools import combinations
+
+import pytest
+
+from tests.helpers.made_up_results import made_up, read, write_published
+from workflow.lib.report.comparisons import indistinguishable, listed, pairs, statement, text_table
+from workflow.lib.report.text_table import markdown
+
+
+def nearly_equal(results, method, other, by):
+    """Give a method the mAP of another, lower ``by`` a fraction."""
+    folders = results.runs.set_index("method").folder
+    arrays, others = (results.bootstraps[folders[name]] for name in (method, other))
+    arrays["point"] = others["point"] - by
+    return results
+
+
+def test_pairs_are_compared_on_the_same_resamples(tmp_path):
+    rows = pairs(made_up(tmp_path))
+    assert len(rows) == 6
+    assert rows.iloc[0][["first", "second"]].tolist() == ["supervised", "scratch"]
+    assert rows.difference.tolist() == pytest.approx([28, 20, 15, 13, 8, 5])
+    # Each method's values vary by 2.1 points, of which 2 are common to all.
+    widths = rows.high - rows.low
+    assert (widths < 2 * 1.96 * 1.2).all() and (rows.low <= rows.difference).all()
+    assert (rows.p_holm >= rows.p).all() and (rows.p_holm <= 0.05).all()
+
+
+def test_the_statement_names_what_cannot_be_told_apart(tmp_path):
+    results = made_up(tmp_path)
+    assert statement(results) == "On Charades, 6 of 6 pairs of methods can be told apart."
+    said = statement(nearly_equal(results, "moco", "video_moco", by=0.001))
+    assert said == "On Charades, 5 of 6 pairs of methods can be told apart. These cannot: VideoMoCo and MoCo."
+
+
+def test_the_statement_gives_the_agreement_with_the_published_ranking(tmp_path):
+    results = made_up(tmp_path, published=write_published(tmp_path / "published.tsv"))
+    assert statement(results).endswith("Kendall's τ with the published ranking is 1.00 [1.00, 1.00].")
+    assert "[0.33, 1.00]" in statement(nearly_equal(results, "moco", "video_moco", by=0.001))
+
+
+def test_nothing_is_said_of_fewer_than_two_methods(tmp_path):
+    made_up(tmp_path)
+    for path in sorted(tmp_path.rglob("bootstrap.npz"))[1:]:
+        path.unlink()
+    assert statement(read(tmp_path)) == ""
+    assert markdown(text_table(read(tmp_path))).startswith("Charades: differences of mAP")
+
+
+def test_groups_hold_every_pair_that_cannot_be_told_apart():
+    alike = {frozenset(pair) for pair in ("ab", "bc", "cd", "bd", "ae")}
+    assert indistinguishable(list("abcde"), alike) == [["a", "b"], ["b", "c", "d"], ["a", "e"]]
+    everything = {frozenset(pair) for pair in combinations(range(30), 2)}
+    assert indistinguishable(list(range(30)), everything) == [list(range(30))]
+    assert indistinguishable(list("abc"), set()) == []
+
+
+def test_names_are_listed():
+    assert [listed(list(names)) for names in ("a", "ab", "abc")] == ["a", "a and b", "a, b and c"]
+
+
+def test_certain_differences_are_bold(tmp_path):
+    text = markdown(text_table(nearly_equal(made_up(tmp_path), "moco", "video_moco", by=0.001)))
+    rows = [line for line in text.splitlines() if line.startswith("| ")][1:]
+    assert ["**" in row for row in rows] == [True] * 5 + [False]
+    assert "VideoMoCo" in rows[-1] and "+0.1 [−" in rows[-1]

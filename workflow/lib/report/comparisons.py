@@ -1,0 +1,94 @@
+"""What can be said about pairs of methods: differences of mAP with intervals, and which are larger than chance."""
+
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+
+from trainer.metrics.bootstrap import centered, compare_pairs, kendall_tau, percentile_interval
+from workflow.lib.report.results import Results, mean_map
+from workflow.lib.report.text_table import Cell, TextTable, cells, signed
+from workflow.lib.report.uncertainty import resampled_mean_ap
+
+LEVEL = 0.05  # of the corrected p-value, below which two methods differ
+
+
+def pairs(results: Results) -> pd.DataFrame:
+    """Return a row per pair of methods, the better one first, by descending difference of their mAP in percent.
+
+    Columns: first, second, difference, low, high (its 95 % interval), p, p_holm (corrected for the number of pairs).
+    """
+    resampled = resampled_mean_ap(results)
+    order = (-resampled.points).argsort(kind="stable")
+    rows = compare_pairs(resampled.points[order], resampled.values[order])
+    methods = resampled.methods[order]
+    rows["first"], rows["second"] = methods[rows["first"]], methods[rows["second"]]
+    return rows.sort_values("difference", ascending=False, kind="stable", ignore_index=True)
+
+
+def text_table(results: Results) -> TextTable:
+    """Return the pairs as text."""
+    rows, labels = pairs(results), results.methods.label
+    shown = [f"{signed(row.difference)} [{signed(row.low)}, {signed(row.high)}]" for row in rows.itertuples()]
+    columns = {
+        "Better": cells(rows["first"].map(labels)),
+        "Worse": cells(rows["second"].map(labels)),
+        "Difference of mAP": [Cell(text, value) for text, value in zip(shown, rows.difference, strict=True)],
+        "p": cells(rows.p, "{:.4f}".format),
+        "p (Holm)": [Cell(f"{p:.4f}", p, best=p <= LEVEL) for p in rows.p_holm],
+    }
+    note = "Brackets are intervals of 95 % over the same resamples of the test videos for both methods. p (Holm) is "
+    note += f"corrected for the number of pairs; at most {LEVEL} is bold."
+    return TextTable(f"{results.title}: differences of mAP in points", columns, note)
+
+
+def statement(results: Results) -> str:
+    """Return the sentences that say which methods can be told apart, and how far the published ranking is met."""
+    rows = pairs(results)
+    if rows.empty:
+        return ""
+    alike = rows[rows.p_holm > LEVEL]
+    sentences = [f"On {results.title}, {len(rows) - len(alike)} of {len(rows)} pairs of methods can be told apart."]
+    if len(alike):
+        order = mean_map(results).sort_values(ascending=False, kind="stable").index
+        order = [method for method in order if method in {*rows["first"], *rows["second"]}]
+        groups = indistinguishable(order, set(map(frozenset, alike[["first", "second"]].to_numpy().tolist())))
+        names = [listed([results.methods.label[method] for method in group]) for group in groups]
+        sentences.append(f"These cannot: {'; '.join(names)}.")
+    tau, low, high = published_agreement(results)
+    if not np.isnan(tau):
+        sentences.append(f"Kendall's τ with the published ranking is {tau:.2f} [{low:.2f}, {high:.2f}].")
+    return " ".join(sentences)
+
+
+def published_agreement(results: Results) -> tuple[float, float, float]:
+    """Return Kendall's tau between our mAP and the published one, and its 95 % interval; NaN if it is not known."""
+    resampled = resampled_mean_ap(results)
+    if results.published is None or len(resampled.methods) < 2:
+        return np.nan, np.nan, np.nan
+    published = results.published.mAP.reindex(resampled.methods)
+    low, high = percentile_interval(kendall_tau(centered(resampled.points, resampled.values), published))
+    return float(kendall_tau(resampled.points, published)), float(low), float(high)
+
+
+def indistinguishable(order: list, alike: set[frozenset]) -> list[list]:
+    """Return groups of methods of which no pair can be told apart, so that each pair in ``alike`` is in a group.
+
+    ``order``: by mAP. Groups are neighbors in it, the largest possible ones; then come the pairs that none of them has.
+    """
+    groups = []
+    for start in range(len(order)):
+        group = order[start : start + 1]
+        for method in order[start + 1 :]:
+            if not all(frozenset((method, other)) in alike for other in group):
+                break
+            group.append(method)
+        if len(group) > 1 and not any(set(group) <= set(larger) for larger in groups):
+            groups.append(group)
+    others = [pair for pair in combinations(order, 2) if frozenset(pair) in alike]
+    return groups + [list(pair) for pair in others if not any(set(pair) <= set(group) for group in groups)]
+
+
+def listed(names: list[str]) -> str:
+    """Return names as a reader lists them: "A, B and C"."""
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
