@@ -29,6 +29,8 @@ AVA_ANNOTATIONS = {
     "boxes_val": "person_box_67091280_iou90/ava_detection_val_boxes_and_labels.csv",
 }
 
+RESULT_FILES = ("metrics.json", "bootstrap.npz")  # of a run; tables and figures wait for them
+
 
 def local_paths(urls: Iterable[str]) -> list[str]:
     """Return the addresses that are files of this machine: a job that downloads one has it as an input."""
@@ -285,8 +287,20 @@ class Experiment:
     def result_files(self, datasets: Iterable[str]) -> list[str]:
         """Return the files of all runs on the datasets that tables and figures wait for, the last that a run writes."""
         runs = [self.run_folders(dataset, method) for dataset in datasets for method in self.methods.index]
-        names = ("metrics.json", "bootstrap.npz")
-        return [f"{folder}/{name}" for folders in runs for folder in folders for name in names]
+        return [f"{folder}/{name}" for folders in runs for folder in folders for name in RESULT_FILES]
+
+    def other_result_files(self) -> list[str]:
+        """Return the metrics.json and bootstrap.npz of the experiment ``against`` that are there.
+
+        Raises InputError if there are none.
+        """
+        folder = self.config.against
+        if not folder:
+            raise InputError("config: against: expected the results of another experiment; add --config against=PATH")
+        files = [str(path) for name in RESULT_FILES for path in Path(folder, "runs").glob(f"*/*/seed*/{name}")]
+        if not files:
+            raise InputError(f"config: against: {folder}: expected scored runs in runs/<dataset>/<method>/seed<n>/")
+        return files
 
     def results(self, datasets: Iterable[str]) -> list[dict]:
         """Return the arguments of `workflow.lib.report.results.read_results` for each dataset."""

@@ -153,6 +153,8 @@ class Config:
     """folder of lists, runs, tables, figures and logs; one for each experiment"""
     shared_cache: PathText | None
     """folder of a group: the first workflow to need a file of `data` creates it there, others wait and link to it"""
+    against: PathText | None
+    """folder of another experiment's results, with which `snakemake compare` compares those of this one"""
     delete_after_use: tuple[Literal["films", "cuts"], ...]
     """which files to delete as soon as no step needs them; of `shared_cache` only the links are deleted"""
     strict: bool

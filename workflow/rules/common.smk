@@ -106,6 +106,10 @@ def get_runs(wildcards):
     return [] if wildcards.partial else EXPERIMENT.result_files(get_datasets(wildcards))
 
 
+def get_other_runs(wildcards):
+    return EXPERIMENT.other_result_files()
+
+
 def get_finished(wildcards):
     runs = EXPERIMENT.result_files(get_datasets(wildcards)) if wildcards.partial else []
     return {path: os.stat(path).st_mtime for path in runs if os.path.isfile(path)}

@@ -146,3 +146,35 @@ rule partial:
         expand("<results>/partial/{table}.md", table=EXPERIMENT.tables),
         "<results>/partial/report.html",
     localrule: True
+
+
+rule compare:
+    """Compare with another experiment on the same test sets: snakemake compare --config against=/path/to/its/results"""
+    input:
+        runs=EXPERIMENT.result_files(config["datasets"]),
+        others=get_other_runs,
+        template=find("workflow/report/compare.html.j2"),
+    output:
+        csv="<results>/compare/methods.csv",
+        classes="<results>/compare/classes.csv",
+        markdown="<results>/compare/methods.md",
+        latex="<results>/compare/methods.tex",
+        svg="<results>/compare/methods.svg",
+        pdf="<results>/compare/methods.pdf",
+        png="<results>/compare/methods.png",
+        html=report(
+            "<results>/compare/report.html",
+            caption="../report/compare.rst",
+            category="Report",
+            labels={"contents": "this experiment against another one"},
+        ),
+    log:
+        "<logs>/compare.log",
+    localrule: True
+    conda:
+        "../../envs/trainer.yaml"
+    params:
+        results=EXPERIMENT.results(config["datasets"]),
+        against=config["against"],
+    script:
+        "../scripts/compare.py"

@@ -1,10 +1,8 @@
 """Write one page that needs no network: tables, figures, examples, cost, differences from the published recipe."""
 
-import re
 from datetime import datetime
 from pathlib import Path
 
-import jinja2
 import yaml
 
 from trainer.datasets import DATASETS
@@ -16,6 +14,7 @@ from workflow.lib.report.comparisons import statement
 from workflow.lib.report.comparisons import text_table as comparison_table
 from workflow.lib.report.examples import best_run_examples
 from workflow.lib.report.figures import find_figure
+from workflow.lib.report.page import inline_svg, render
 from workflow.lib.report.results import Results, read_all, read_environment
 from workflow.lib.report.step_costs import step_costs
 from workflow.lib.report.tables import side_by_side_text_table, text_table
@@ -35,15 +34,9 @@ def report(
     records of extracted films; ``config``: of the workflow; ``published``: settings in the same shape; ``method_rows``:
     the selected rows of the methods table, {method: row}; ``partial``: whether jobs may be running.
     """
-    pages = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(template).parent),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    pages.filters["duration"] = duration
-    return pages.get_template(Path(template).name).render(
+    return render(
+        template,
+        duration=duration,
         names=" and ".join(results.title for results in datasets),
         facts=facts(datasets, frames),
         pending=sum(results.pending for results in datasets),
@@ -116,18 +109,6 @@ def figure_on_page(path: Path, datasets: list[str]) -> dict[str, str]:
     figure, shown = find_figure(path.stem, datasets)
     names = " and ".join(DATASETS[dataset].title for dataset in shown)
     return {"title": f"{names}: {figure.title}", "caption": f"{figure.name}.rst", "svg": inline_svg(path)}
-
-
-def inline_svg(path: Path) -> str:
-    """Return a figure as an SVG element for a page: without XML head, and without ids that nothing refers to."""
-    text = path.read_text()
-    text = text[text.index("<svg") :]
-    used = set(re.findall(r"#([\w.-]+)", text))
-    text = re.sub(r' id="([^"]+)"', lambda found: found[0] if found[1] in used else "", text)
-    width = float(re.search(r' width="([\d.]+)pt"', text)[1])
-    # In a narrow window it shrinks to a size that can still be read, then scrolls.
-    text = text.replace("<svg", f'<svg role="img" style="min-width: {0.75 * width:.0f}pt"', 1)
-    return re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
 
 
 if __name__ == "__main__":

@@ -29,17 +29,31 @@ def pairs(results: Results) -> pd.DataFrame:
 def text_table(results: Results) -> TextTable:
     """Return the pairs as text."""
     rows, labels = pairs(results), results.methods.label
-    shown = [f"{signed(row.difference)} [{signed(row.low)}, {signed(row.high)}]" for row in rows.itertuples()]
     columns = {
         "Better": cells(rows["first"].map(labels)),
         "Worse": cells(rows["second"].map(labels)),
-        "Difference of mAP": [Cell(text, value) for text, value in zip(shown, rows.difference, strict=True)],
-        "p": cells(rows.p, "{:.4f}".format),
-        "p (Holm)": [Cell(f"{p:.4f}", p, best=p <= LEVEL) for p in rows.p_holm],
+        "Difference of mAP": difference_cells(rows),
+        **p_value_cells(rows),
     }
     note = "Brackets are intervals of 95 % over the same resamples of the test videos for both methods. p (Holm) is "
     note += f"corrected for the number of pairs; at most {LEVEL} is bold."
     return TextTable(f"{results.title}: differences of mAP in points", columns, note)
+
+
+def difference_cells(rows: pd.DataFrame) -> list[Cell]:
+    """Return the cells of differences with their intervals; ``rows``: columns difference, low, high."""
+    return [
+        Cell(f"{signed(row.difference)} [{signed(row.low)}, {signed(row.high)}]", row.difference)
+        for row in rows.itertuples()
+    ]
+
+
+def p_value_cells(rows: pd.DataFrame) -> dict[str, list[Cell]]:
+    """Return the columns of p-values, those that count in bold; ``rows``: columns p, p_holm."""
+    return {
+        "p": cells(rows.p, "{:.4f}".format),
+        "p (Holm)": [Cell(f"{p:.4f}", p, best=p <= LEVEL) for p in rows.p_holm],
+    }
 
 
 def statement(results: Results) -> str:

@@ -52,6 +52,7 @@ def signed(value) -> str:
 
 def markdown(table: TextTable) -> str:
     """Return aligned Markdown, readable in a terminal: the best **bold**, the best self-supervised in _italics_."""
+    ranked = any(cell.best_self_supervised for row in table.rows for cell in row)
 
     def marked(cell):
         text = cell.text.replace("|", "\\|")
@@ -65,7 +66,7 @@ def markdown(table: TextTable) -> str:
         for row in zip(*columns, strict=True)
     ]
     rule = "|".join(["-" * (widths[0] + 2), *("-" * (width + 1) + ":" for width in widths[1:])])
-    note = f"Best in bold, best self-supervised in italics. {table.note}".rstrip()
+    note = f"{'Best in bold, best self-supervised in italics. ' * ranked}{table.note}".rstrip()
     return "\n".join([table.title, "", lines[0], f"|{rule}|", *lines[1:], "", note]) + "\n"
 
 

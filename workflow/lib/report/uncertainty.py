@@ -26,14 +26,17 @@ class Resampled:
         return interval(self.points, self.values).clip(0, 100) if len(self.methods) else np.empty((0, 2))
 
 
-def resampled_mean_ap(results: Results, metric="mAP") -> Resampled:
-    """Return mAP (M,) and its resampled values (M, R); ``metric``: a mAP of metrics.json."""
-    return _resampled(results, metric, "point", "mAP")
+def resampled_mean_ap(results: Results, metric="mAP", experiment="") -> Resampled:
+    """Return mAP (M,) and its resampled values (M, R); ``metric``: a mAP of metrics.json.
+
+    Seeds are drawn independently for each method and each name of an ``experiment``.
+    """
+    return _resampled(results, metric, "point", "mAP", experiment)
 
 
-def resampled_classes(results: Results, metric="mAP") -> Resampled:
+def resampled_classes(results: Results, metric="mAP", experiment="") -> Resampled:
     """Return average precision by class (M, C) and its resampled values (M, C, R), see ``class_names``."""
-    return _resampled(results, metric, "class_point", "class_ap")
+    return _resampled(results, metric, "class_point", "class_ap", experiment)
 
 
 def class_names(results: Results) -> list[str]:
@@ -62,13 +65,14 @@ def class_intervals(results: Results) -> pd.DataFrame:
     return pd.DataFrame(resampled.intervals.reshape(-1, 2), index, ["ap_low", "ap_high"])
 
 
-def _resampled(results, metric, point, values) -> Resampled:
+def _resampled(results, metric, point, values, experiment) -> Resampled:
     methods, points, resampled = [], [], []
     for method, runs in bootstrapped_runs(results).items():
         place = runs[0]["metric"].tolist().index(metric)
         methods.append(method)
         points.append(np.mean([run[point][place] for run in runs], axis=0))
-        resampled.append(over_runs(np.stack([run[values][place] for run in runs]), method, int(runs[0]["seed"])))
+        of_runs = np.stack([run[values][place] for run in runs])
+        resampled.append(over_runs(of_runs, experiment + method, int(runs[0]["seed"])))
     if not methods:
         return Resampled(pd.Index([]), np.empty(0), np.empty((0, 1)))
     return Resampled(pd.Index(methods), 100 * np.stack(points), 100 * np.stack(resampled))

@@ -1,0 +1,98 @@
+"""Two experiments: what differs between them, and which ones are refused."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.helpers.made_up_results import made_up, read
+from tests.helpers.paths import ROOT
+from trainer.utils.errors import InputError
+from workflow.lib.report.experiments import class_differences, differences, read_other, statement
+from workflow.scripts.compare import write_comparison
+
+
+def other_results(tmp_path, seeds=(1, 2), without=(("scratch", 1), ("scratch", 2))):
+    """Write another experiment of the same test set; its seed 2 lies 2 points above seed 1."""
+    made_up(tmp_path / "other/runs", seeds=seeds, without=without)
+    return tmp_path / "other"
+
+
+def change(path, **arrays):
+    with np.load(path) as saved:
+        content = dict(saved) | arrays
+    np.savez(path, **content)
+
+
+def test_differences_of_the_methods_that_both_have(tmp_path):
+    results = made_up(tmp_path / "ours")
+    other = read_other(results, other_results(tmp_path))
+    rows = differences(results, other).set_index("method")
+    assert rows.index.tolist() == ["moco", "video_moco", "supervised"]
+    assert rows.here.tolist() == pytest.approx([20, 25, 40]) and rows.there.tolist() == pytest.approx([21, 26, 41])
+    assert rows.difference.tolist() == pytest.approx([-1] * 3)
+    assert ((rows.low < -1) & (rows.high > -1)).all()
+    assert rows.high.max() < 1.5  # on the same videos: those vary a method by 2 points, of which seeds see half a point
+    assert "0 of 3 methods differ by more than chance. Not in both experiments: No pre-training." in statement(
+        results, other
+    )
+    classes = class_differences(results, other).set_index(["method", "class"])
+    assert classes.loc[("moco", "dance"), ["here", "there", "difference"]].tolist() == pytest.approx([20, 21, -1])
+    assert "never seen" not in classes.index.get_level_values("class")
+
+
+def test_a_change_of_all_methods_is_found(tmp_path):
+    results = made_up(tmp_path / "ours")
+    other = read_other(results, other_results(tmp_path, seeds=(3,), without=()))
+    said = statement(results, other)
+    assert said == (
+        "On Charades, 4 of 4 methods differ by more than chance: No pre-training, MoCo, VideoMoCo and Supervised."
+    )
+
+
+def test_the_files_of_a_comparison(tmp_path):
+    results = made_up(tmp_path / "ours")
+    names = {"csv": "a.csv", "classes": "b.csv", "markdown": "a.md", "latex": "a.tex", "html": "a.html"}
+    names |= {suffix: f"a.{suffix}" for suffix in ("svg", "pdf", "png")}
+    output = SimpleNamespace(**{key: str(tmp_path / name) for key, name in names.items()})
+    other = read_other(results, other_results(tmp_path))
+    write_comparison(
+        [(results, other)] * 2, ("mine", "/their/results"), ROOT / "workflow/report/compare.html.j2", output
+    )
+    page = (tmp_path / "a.html").read_text()
+    assert "There: /their/results" in page and page.count("<svg") == 1 and page.count("<table") == 4
+    assert pd.read_csv(output.csv).columns.tolist()[:3] == ["dataset", "method", "here"]
+    assert "| MoCo" in (tmp_path / "a.md").read_text() and (tmp_path / "a.tex").read_text().count("toprule") == 2
+
+
+def test_another_test_set_is_refused_by_what_differs(tmp_path):
+    results, folder = made_up(tmp_path / "ours"), other_results(tmp_path)
+    run = folder / "runs/charades/moco/seed1"
+    change(run / "bootstrap.npz", video=["a", "c"])
+    with pytest.raises(InputError, match=r"seed1: lacks 1 test videos that .*/seed1 has: b; expected the same$"):
+        read_other(results, folder)
+    change(run / "bootstrap.npz", video=["a", "b"])
+    classes = pd.read_csv(run / "per_class.csv")
+    classes.loc[2, "positives"] = 7
+    classes.to_csv(run / "per_class.csv", index=False)
+    with pytest.raises(InputError, match=r"expected 5 annotated examples of 'dance', as .* was tested on, got 7"):
+        read_other(results, folder)
+
+
+def test_what_cannot_be_compared_is_refused(tmp_path):
+    results, folder = made_up(tmp_path / "ours"), other_results(tmp_path)
+    path = folder / "runs/charades/moco/seed1/bootstrap.npz"
+    for each in folder.rglob("bootstrap.npz"):
+        change(each, digest="4567")
+    command = rf"python -m trainer.evaluate bootstrap --config {path.parent}/config.yaml --resamples 400 --seed 0"
+    with pytest.raises(
+        InputError, match=rf"^{path}: made with other resamples; run, where that experiment ran, {command}"
+    ):
+        read_other(results, folder)
+    path.unlink()
+    with pytest.raises(InputError, match=rf"^{path}: missing or of another training; run"):
+        read_other(results, folder)
+    with pytest.raises(InputError, match=r"^/nowhere: expected scored runs of Charades in runs/charades/<method>"):
+        read_other(results, "/nowhere")
+    assert not read(tmp_path / "nothing").bootstraps

@@ -1,0 +1,160 @@
+"""Two experiments on the same test sets: per method and class, the difference with its interval."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from trainer.metrics.bootstrap import bootstrap_p_value, holm, interval
+from trainer.run_files import explain_damage
+from trainer.utils.errors import InputError
+from workflow.lib.report.comparisons import LEVEL, difference_cells, listed, p_value_cells
+from workflow.lib.report.results import Results, read_per_class, read_results
+from workflow.lib.report.text_table import TextTable, cells
+from workflow.lib.report.uncertainty import bootstrapped_runs, class_names, resampled_classes, resampled_mean_ap
+
+OTHER = "against "  # begins the other experiment's names, so that its seeds are drawn on their own
+
+
+def read_other(results: Results, folder) -> Results:
+    """Return the other experiment's runs, below ``folder``/runs, of the methods in ``results``.
+
+    Raises InputError if there are none, if one is not bootstrapped as those of ``results``, or if test sets differ.
+    """
+    runs = {method: found_runs(folder, results.dataset, method) for method in results.methods.index}
+    if not any(runs.values()):
+        raise InputError(
+            f"{folder}: expected scored runs of {results.title} in runs/{results.dataset}/<method>/seed<n>/, of a "
+            f"method of this experiment: {', '.join(results.methods.index)}"
+        )
+    methods = {method: results.methods.loc[method, ["label", "pretraining"]].to_dict() for method in runs}
+    other = read_results(results.dataset, methods, runs)
+    check_bootstrapped(results, other)
+    check_same_test_set(results, other)
+    check_same_resamples(results, other)
+    return other
+
+
+def found_runs(folder, dataset, method) -> dict[str, dict]:
+    """Return the settings of the scored runs of a method, by their folders."""
+    found = {}
+    for path in sorted(Path(folder, "runs", dataset, method).glob("seed*/config.yaml")):
+        if (path.parent / "metrics.json").exists():
+            with explain_damage(path):
+                found[str(path.parent)] = yaml.safe_load(path.read_text())
+    return found
+
+
+def check_bootstrapped(*experiments: Results):
+    """Raise InputError if a finished run has no bootstrap.npz of its training."""
+    for results in experiments:
+        for folder in results.runs.folder:
+            if folder not in results.bootstraps:
+                raise InputError(f"{folder}/bootstrap.npz: missing or of another training; {how_to_bootstrap(folder)}")
+
+
+def check_same_test_set(results: Results, other: Results):
+    """Raise InputError naming the difference if videos, classes or annotations of the tests are not the same."""
+    ours, theirs = (runs.runs.folder.iloc[0] for runs in (results, other))
+    videos = [set(found.bootstraps[folder]["video"].tolist()) for found, folder in ((results, ours), (other, theirs))]
+    for extra, folder, lacking in ((videos[0] - videos[1], theirs, ours), (videos[1] - videos[0], ours, theirs)):
+        if extra:
+            some = ", ".join(sorted(extra)[:3]) + (", ..." if len(extra) > 3 else "")
+            raise InputError(f"{folder}: lacks {len(extra)} test videos that {lacking} has: {some}; expected the same")
+    positives = [read_per_class(folder).set_index("name").positives for folder in (ours, theirs)]
+    table = pd.concat(positives, axis=1, keys=["ours", "theirs"])
+    for name, row in table[table.ours.ne(table.theirs)].iterrows():
+        raise InputError(
+            f"{theirs}: expected {row.ours:.0f} annotated examples of {name!r}, as {ours} was tested on, got "
+            f"{row.theirs:.0f}; the annotations differ"
+        )
+
+
+def check_same_resamples(results: Results, other: Results):
+    """Raise InputError if the runs of the other experiment were not scored on the same resamples."""
+    ours = next(iter(results.bootstraps.values()))
+    for folder, theirs in other.bootstraps.items():
+        if str(theirs["digest"]) != str(ours["digest"]):
+            options = f" --resamples {ours['mAP'].shape[1]} --seed {int(ours['seed'])}"
+            raise InputError(f"{folder}/bootstrap.npz: made with other resamples; {how_to_bootstrap(folder)}{options}")
+
+
+def how_to_bootstrap(folder) -> str:
+    return f"run, where that experiment ran, python -m trainer.evaluate bootstrap --config {folder}/config.yaml"
+
+
+def differences(results: Results, other: Results) -> pd.DataFrame:
+    """Return a row per method that both have: mAP in percent here and there, difference, low, high, p, p_holm."""
+    ours, theirs = in_common(results, other, resampled_mean_ap)
+    difference, values = ours.points - theirs.points, ours.values - theirs.values
+    low, high = interval(difference, values).reshape(-1, 2).T
+    p = bootstrap_p_value(difference, values)
+    columns = {"here": ours.points, "there": theirs.points, "difference": difference, "low": low, "high": high}
+    return pd.DataFrame({"method": ours.methods} | columns | {"p": p, "p_holm": holm(p)})
+
+
+def class_differences(results: Results, other: Results) -> pd.DataFrame:
+    """Return a row per common method and class: average precision in percent here and there, difference, low, high."""
+    ours, theirs = in_common(results, other, resampled_classes)
+    difference = ours.points - theirs.points
+    low, high = np.moveaxis(interval(difference, ours.values - theirs.values), -1, 0)
+    index = pd.MultiIndex.from_product([ours.methods, class_names(results)], names=["method", "class"])
+    columns = {"here": ours.points, "there": theirs.points, "difference": difference, "low": low, "high": high}
+    rows = pd.DataFrame({name: values.ravel() for name, values in columns.items()}, index)
+    return rows.dropna(subset="difference").reset_index()
+
+
+def in_common(results, other, resampled):
+    """Return the scores of the methods that both experiments have."""
+    methods = [method for method in bootstrapped_runs(results) if method in bootstrapped_runs(other)]
+    both = []
+    for found, name in ((results, ""), (other, OTHER)):
+        scores = resampled(found, experiment=name)
+        places = scores.methods.get_indexer(methods)
+        both.append(
+            replace(scores, methods=pd.Index(methods), points=scores.points[places], values=scores.values[places])
+        )
+    return both
+
+
+def text_table(results: Results, other: Results) -> TextTable:
+    """Return the differences of methods as text."""
+    rows = differences(results, other)
+    columns = {
+        "Method": cells(rows.method.map(results.methods.label)),
+        "mAP here": cells(rows.here, "{:.1f}".format),
+        "mAP there": cells(rows.there, "{:.1f}".format),
+        "Difference": difference_cells(rows),
+        **p_value_cells(rows),
+    }
+    note = (
+        "Difference: here - there, with its interval of 95 % over the same resamples of the test videos. p (Holm) is "
+    )
+    note += f"corrected for the number of methods; at most {LEVEL} is bold."
+    return TextTable(f"{results.title}: mAP in percent", columns, note)
+
+
+def class_text_table(results: Results, other: Results, count=10) -> TextTable:
+    """Return the ``count`` classes with the largest differences, of any method, as text."""
+    rows = class_differences(results, other)
+    rows = rows.reindex(rows.difference.abs().sort_values(ascending=False, kind="stable").index).head(count)
+    columns = {
+        "Class": cells(rows["class"]),
+        "Method": cells(rows.method.map(results.methods.label)),
+        "AP here": cells(rows.here, "{:.1f}".format),
+        "AP there": cells(rows.there, "{:.1f}".format),
+        "Difference": difference_cells(rows),
+    }
+    return TextTable(f"{results.title}: classes that differ most", columns, "Of many classes some differ by chance.")
+
+
+def statement(results: Results, other: Results) -> str:
+    """Return the sentences that say which methods differ between the experiments, and which only one has."""
+    rows = differences(results, other)
+    changed = rows[rows.p_holm <= LEVEL].method.map(results.methods.label).tolist()
+    said = f"On {results.title}, {len(changed)} of {len(rows)} methods differ by more than chance"
+    said += f": {listed(changed)}." if changed else "."
+    missing = results.methods.label[[method for method in results.methods.index if method not in set(rows.method)]]
+    return said + (f" Not in both experiments: {listed(missing.tolist())}." if len(missing) else "")
