@@ -107,6 +107,7 @@ def rules():
 def test_a_rule_its_script_and_its_log_have_one_name():
     names = []
     for path, name, block in rules():
+        assert re.search(r'message:\s+"', block), f"{path}: rule {name} has no message, the line that users see"
         script = re.search(r'script:\s+f?"\.\./scripts/(.+)\.py"', block)
         log = re.search(r'log:\s+f?"<logs>/(.+?)(/.*)?(\.log)?",', block)
         assert script is None or script[1] == name, f"{path}: rule {name} runs {script[1]}.py"

@@ -58,7 +58,7 @@ def test_a_workflow_imports_it_as_a_module(tmp_path, settings):
     )
     output = run(tmp_path, "copy.csv")
     assert len(pd.read_csv(tmp_path / "copy.csv")) == 40  # videos of the demo's training list
-    assert "rule vssl_check_checkpoint:" in output
+    assert f"Check that {MIRROR}/r2plus1d_18-91a641e6.pth fits its backbone" in output
 
 
 def test_it_runs_in_another_directory(tmp_path, settings):

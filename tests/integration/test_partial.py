@@ -41,7 +41,7 @@ def partial_table(results):
 def test_partial_tables_start_no_run_and_are_remade_when_a_run_ends(tmp_path):
     finish_run(tmp_path, "moco", [0.5, 0.25])
     said = make(tmp_path, TABLE)
-    assert "rule finetune" not in said and "rule score" not in said
+    assert "Fine-tune" not in said and "Score" not in said
     table = partial_table(tmp_path)
     assert table.loc["moco", ["charades_mAP", "charades_status"]].tolist() == [37.5, "finished"]
     assert table.loc["tclr", "charades_status"] == "pending" and pd.isna(table.loc["tclr", "charades_mAP"])
@@ -49,7 +49,7 @@ def test_partial_tables_start_no_run_and_are_remade_when_a_run_ends(tmp_path):
 
     assert "Nothing to be done" in make(tmp_path, TABLE, "--dry-run")
     finish_run(tmp_path, "tclr", [0.5, 0.5])
-    assert "rule side_by_side" in make(tmp_path, TABLE, "--dry-run")
+    assert "side_by_side.csv" in make(tmp_path, TABLE, "--dry-run")
 
 
 def test_partial_tables_do_not_count_runs_of_other_settings(tmp_path):

@@ -1,6 +1,7 @@
 """The jobs that Snakemake plans for a configuration, and the error of a wrong one. Nothing is run here."""
 
 import os
+import re
 import shutil
 import tomllib
 
@@ -20,10 +21,8 @@ def test_full_run(tmp_path):
         assert count[rule] == 299
     for rule in ("write_run_config", "finetune", "predict", "score"):
         assert count[rule] == 22
-    assert f"{tmp_path}/data/ava/films/-5KQ66BBWC4.mkv" in output
-    ava_runs = [block for block in output.split("\n\n") if "dataset=ava" in block and "rule finetune" in block]
-    assert len(ava_runs) == 11
-    assert all("gpu=4" in block for block in ava_runs)
+    assert f"Download {tmp_path}/data/ava/films/-5KQ66BBWC4.mkv\n" in output
+    assert len(re.findall(r"Fine-tune \w+ on ava, seed 0 \(GPUs: 4; ", output)) == 11
     assert "check_checkpoint" not in count  # downloaded checkpoints are as published
 
 
@@ -37,12 +36,23 @@ def test_a_workstation_uses_its_visible_gpus_or_says_that_there_is_none(tmp_path
     output, status = plan(*table)
     assert status == 0, output
     assert "GPUs of this machine: 2 (NVIDIA RTX 5090); use fewer by --resources gpu=1" in output
-    assert "gpu=2" in output and "gpu=4" not in output
+    assert re.findall(r"GPUs: \d", output) == ["GPUs: 2", "GPUs: 2"]
     output, status = plan(*table, "--resources", "gpu=1")
-    assert "gpu=1" in output and "gpu=2" not in output
+    assert re.findall(r"GPUs: \d", output) == ["GPUs: 1", "GPUs: 1"]
     program.write_text("#!/bin/sh\nexit 1\n")
     output, status = plan(*table)
     assert status == 0 and "warning: no GPU is visible, and config wants `machine: device: cuda`" in output
+
+
+def test_a_job_is_a_line_that_says_what_it_does(tmp_path):
+    output, status = plan(f"{tmp_path}/results/ava_table.csv", *elsewhere(tmp_path, methods=["moco"]))
+    assert status == 0, output
+    lines = output.splitlines()
+    assert max(map(len, lines)) < 400  # not the 600 inputs of list_ava
+    assert "Shell command: None" not in output
+    assert [line for line in lines if line.endswith(": List AVA's examples and check them against the frames")]
+    cut = f": Cut {tmp_path}/data/ava/films/2PpxiG0WU18.mkv to seconds 900-1801"
+    assert len([line for line in lines if line.endswith(cut)]) == 1
 
 
 def test_one_table_needs_only_its_dataset(tmp_path):
@@ -192,7 +202,7 @@ def test_local_settings_and_methods_are_read_if_they_exist(checkout_copy):
     (checkout_copy / "config/local.yaml").write_text("{methods: all, charades: {seeds: [1, 2, 3]}, ava: {gpus: 1}}")
     output, status = plan(*table, folder=checkout_copy)
     assert (status, jobs(output)["finetune"]) == (0, 36), output
-    assert "results/runs/charades/mine/seed3/model.pth" in output
+    assert "Fine-tune mine on charades, seed 3 (" in output
 
     (checkout_copy / "mine.yaml").write_text("methods: [scratch, mine]")
     output, status = plan(*table, "--configfile", "mine.yaml", folder=checkout_copy)

@@ -34,5 +34,7 @@ rule build_demo_mirror:
     threads: 2
     params:
         seed=0,
+    message:
+        "Draw the demo's films, videos and checkpoints"
     script:
         "../scripts/build_demo_mirror.py"

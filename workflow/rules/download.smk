@@ -20,6 +20,8 @@ rule download_film:
         urls=get_film_urls,
         bytes=None,
         sha256=None,
+    message:
+        "Download {output}"
     script:
         "../scripts/download_film.py"
 
@@ -41,6 +43,8 @@ rule download:
         urls=get_urls,
         bytes=get_bytes,
         sha256=get_sha256,
+    message:
+        "Download {output}"
     script:
         "../scripts/download.py"
 
@@ -55,6 +59,8 @@ rule unpack_annotations:
         "<logs>/unpack_annotations.log",
     conda:
         "../../envs/media.yaml"
+    message:
+        "Unpack AVA's annotations"
     script:
         "../scripts/unpack_annotations.py"
 
@@ -70,5 +76,7 @@ rule unpack_checkpoint:
     localrule: True
     conda:
         "../../envs/media.yaml"
+    message:
+        "Unpack {output}"
     script:
         "../scripts/unpack_checkpoint.py"

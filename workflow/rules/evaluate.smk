@@ -22,6 +22,8 @@ rule predict:
         cpus_per_gpu=CPUS_PER_GPU,
         mem_mb=get_memory,
         runtime=240,
+    message:
+        "Predict the test set by {wildcards.method} on {wildcards.dataset}, seed {wildcards.seed} (GPUs: {resources.gpu}; log: {log})"
     shell:
         "exec python -m trainer.evaluate predict --config={input.config:q} --gpus {resources.gpu} > {log:q} 2>&1"
 
@@ -47,6 +49,8 @@ rule score:
         runtime=30,
     params:
         fingerprint=get_fingerprint,
+    message:
+        "Score {wildcards.method} on {wildcards.dataset}, seed {wildcards.seed}"
     shell:
         "python -m trainer.evaluate score --config={input.config:q} > {log:q} 2>&1"
 
@@ -71,6 +75,8 @@ rule bootstrap:
         runtime=30,
     params:
         options=config["bootstrap"],
+    message:
+        "Score resamples of {wildcards.method} on {wildcards.dataset}, seed {wildcards.seed}"
     shell:
         "python -m trainer.evaluate bootstrap --config={input.config:q} --resamples {params.options[resamples]}"
         " --seed {params.options[seed]} > {log:q} 2>&1"

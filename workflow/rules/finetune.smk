@@ -12,6 +12,8 @@ rule write_run_config:
         "../../envs/trainer.yaml"
     params:
         run=get_run,
+    message:
+        "Write {output}"
     script:
         "../scripts/write_run_config.py"
 
@@ -30,6 +32,8 @@ rule check_checkpoint:
         "../../envs/trainer.yaml"
     params:
         row=get_method_row,
+    message:
+        "Check that {input} fits its backbone"
     shell:
         "python -m trainer.models.inspect --backbone {params.row[backbone]:q} --layout {params.row[layout]:q}"
         " -- {input:q} > {output:q} 2> {log:q}"
@@ -60,5 +64,7 @@ rule finetune:
         cpus_per_gpu=CPUS_PER_GPU,
         mem_mb=get_memory,
         runtime=get_runtime,
+    message:
+        "Fine-tune {wildcards.method} on {wildcards.dataset}, seed {wildcards.seed} (GPUs: {resources.gpu}; log: {log})"
     shell:
         "exec python -m trainer.train --config={input.config:q} --gpus {resources.gpu} > {log:q} 2>&1"

@@ -16,6 +16,8 @@ rule cut_film:
     params:
         start=config["ava"]["start"],
         stop=config["ava"]["stop"],
+    message:
+        "Cut {input.film} to seconds {params.start}-{params.stop}"
     script:
         "../scripts/cut_film.py"
 
@@ -41,6 +43,8 @@ rule extract_frames:
         fps=config["ava"]["fps"],
         jpeg_quality=config["ava"]["jpeg_quality"],
         short_side=config["ava"]["short_side"],
+    message:
+        "Extract the frames of {wildcards.video} into {output.archive}"
     script:
         "../scripts/extract_frames.py"
 
@@ -60,6 +64,8 @@ rule index_charades:
         "../../envs/media.yaml"
     resources:
         runtime=240,
+    message:
+        "Index the frames of {input.tar}"
     script:
         "../scripts/index_charades.py"
 
@@ -76,5 +82,7 @@ rule index_folder:
         "../../envs/media.yaml"
     params:
         separator=get_frame_separator,
+    message:
+        "Count the loose frames in {input}"
     script:
         "../scripts/index_folder.py"

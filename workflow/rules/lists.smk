@@ -20,6 +20,8 @@ rule list_ava:
         stop=config["ava"]["stop"],
         fps=config["ava"]["fps"],
         min_person_score=config["ava"]["min_person_score"],
+    message:
+        "List AVA's examples and check them against the frames"
     script:
         "../scripts/list_ava.py"
 
@@ -37,5 +39,7 @@ rule list_charades:
         "<logs>/list_charades.log",
     conda:
         "../../envs/trainer.yaml"
+    message:
+        "List Charades' examples and check them against the frames"
     script:
         "../scripts/list_charades.py"

@@ -25,6 +25,8 @@ rule table:
     params:
         results=get_results,
         finished=get_finished,
+    message:
+        "Make {output.csv}"
     script:
         "../scripts/table.py"
 
@@ -50,6 +52,8 @@ rule comparisons:
     params:
         results=get_results,
         finished=get_finished,
+    message:
+        "Make {output.csv}"
     script:
         "../scripts/comparisons.py"
 
@@ -76,6 +80,8 @@ rule side_by_side:
     params:
         results=get_results,
         finished=get_finished,
+    message:
+        "Make {output.csv}"
     script:
         "../scripts/side_by_side.py"
 
@@ -106,6 +112,8 @@ for figure in FIGURES:
             figure=figure.name,  # `script` is evaluated when the job runs, behind the loop
             results=get_results,
             finished=get_finished,
+        message:
+            "Draw {output.svg}"
         script:
             "../scripts/plot_{params.figure}.py"
 
@@ -136,6 +144,8 @@ rule report_html:
         benchmarks=f"{config['results']}/benchmarks",
         frames=EXPERIMENT.frames_folder,
         method_rows=EXPERIMENT.methods.to_dict("index"),
+    message:
+        "Make {output.html}"
     script:
         "../scripts/report_html.py"
 
@@ -146,6 +156,8 @@ rule partial:
         expand("<results>/partial/{table}.md", table=EXPERIMENT.tables),
         "<results>/partial/report.html",
     localrule: True
+    message:
+        "Finished runs are shown in {input[0]}"
 
 
 rule compare:
@@ -176,5 +188,7 @@ rule compare:
     params:
         results=EXPERIMENT.results(config["datasets"]),
         against=config["against"],
+    message:
+        "Compare with {params.against}: make {output.html}"
     script:
         "../scripts/compare.py"
