@@ -23,6 +23,7 @@ WEIGHT_CODE = (
     "data/loaders.py",
     "data/transforms.py",
     "models/backbones.py",
+    "models/channels_last.py",
     "models/network.py",
 )
 

@@ -45,6 +45,7 @@ def fit(run, folder, group):
 
 def _fit(run, folder, group):
     torch.manual_seed(run.seed)
+    torch.backends.cudnn.benchmark = True  # training clips have one size: cuDNN finds its fastest kernels once
     model = build_model(run)
     if run.model.checkpoint:  # before any data is read: a wrong checkpoint fails in seconds
         log.info("%s", load_backbone(model.backbone, run.model.checkpoint, run.model.layout))

@@ -71,11 +71,13 @@ def collate(samples: list[Sample]) -> Batch:
 
 
 def normalize_clips(clips, normalization):
-    """Return clips (B, 3, T, H, W) of 0..255 as float32 (x / 255 - mean) / std, in the channel order of the run."""
+    """Return clips (B, 3, T, H, W) of 0..255 as float32 (x / 255 - mean) / std, in the channel order of the run.
+
+    They lie in memory as before: the network chooses its layout.
+    """
     if normalization.channel_order == "bgr":
         clips = clips.flip(1)
-    clips = clips.to(torch.float32, memory_format=torch.contiguous_format)
-    return clips.div(255).sub_(normalization.mean).div_(normalization.std)
+    return clips.float().div(255).sub_(normalization.mean).div_(normalization.std)
 
 
 def batches_of_epoch(clips, batch_size, seed, epoch):

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from trainer import config
 from trainer.datasets import task
 from trainer.models.backbones import BACKBONES, build_backbone
+from trainer.models.channels_last import choose_layout
 
 
 class Network(nn.Module):
@@ -32,4 +33,5 @@ class Network(nn.Module):
 def build_model(run: config.Run) -> Network:
     """Build the randomly initialized network of a run."""
     backbone = build_backbone(run.model.backbone, run.model.bn_eps)
+    choose_layout(backbone, run.clip)
     return Network(backbone, task(run.dataset).build_head(run, BACKBONES[run.model.backbone]))

@@ -1,0 +1,91 @@
+"""Layouts of memory: results and parameters are the same, and channels-last memory is kept from clips to features."""
+
+from copy import deepcopy
+
+import pytest
+import torch
+from torch import nn
+
+from tests.helpers.published_model import run_of
+from trainer.config import Clip
+from trainer.models.backbones import BACKBONES, build_backbone
+from trainer.models.channels_last import FlatConv3d, choose_layout
+from trainer.models.cost import cost
+from trainer.models.network import build_model
+
+LARGE, SMALL = Clip(32, 2, 112, (112, 112), 1, 1), Clip(8, 4, 32, (32, 32), 1, 1)
+RESNETS = [name for name in BACKBONES if name.endswith("18") or name.endswith("tclr")]
+
+
+def results(backbone, clips):
+    """Return features and all gradients."""
+    features = backbone(clips)
+    features.square().mean().backward()
+    return [features, *(parameter.grad for parameter in backbone.parameters())]
+
+
+@pytest.mark.parametrize("name", RESNETS)
+def test_both_layouts_compute_the_same(name):
+    torch.manual_seed(0)
+    first = build_backbone(name).double()
+    last = deepcopy(first)
+    choose_layout(first, SMALL)
+    choose_layout(last, LARGE)
+    clips = torch.randn(2, 3, 5, 24, 20).double()  # odd sizes: strides round up
+    for one, other in zip(results(first, clips), results(last, clips), strict=True):
+        torch.testing.assert_close(other, one, rtol=1e-6, atol=1e-9)
+    assert list(first.state_dict()) == list(last.state_dict())
+    for key, buffer in first.named_buffers():
+        torch.testing.assert_close(last.get_buffer(key), buffer)
+
+
+@pytest.mark.parametrize("name", RESNETS)
+def test_large_clips_stay_channels_last(name):
+    backbone = build_backbone(name)
+    choose_layout(backbone, LARGE)
+    layers = [m for m in backbone.modules() if isinstance(m, nn.Conv3d | nn.BatchNorm3d)]
+    assert any(isinstance(layer, FlatConv3d) for layer in layers) == ("r3d" not in name)
+    kept = []
+    for layer in layers:
+        layer.register_forward_hook(lambda _, inputs, output: kept.extend(is_last(t) for t in (*inputs, output)))
+    backbone(torch.randn(2, 3, 8, 32, 32))
+    assert len(kept) == 2 * len(layers)
+    assert all(kept)
+
+
+def is_last(tensor):
+    return tensor.is_contiguous(memory_format=torch.channels_last_3d)
+
+
+def test_small_clips_are_computed_channels_first():
+    backbone = build_backbone("r2plus1d_18")
+    choose_layout(backbone, SMALL)
+    assert not any(isinstance(module, FlatConv3d) for module in backbone.modules())
+    seen = []
+    backbone.stem[0].register_forward_hook(lambda _, inputs, output: seen.append(inputs[0].is_contiguous()))
+    backbone(torch.randn(1, 8, 32, 32, 3).permute(0, 4, 1, 2, 3))  # as the loader serves clips
+    assert seen == [True]
+
+
+def test_operations_are_counted_the_same():
+    network = build_model(run_of("ava"))
+    assert any(isinstance(module, FlatConv3d) for module in network.modules())
+    assert cost(network, LARGE)["gflops"] == pytest.approx(81, abs=1)
+
+
+def test_bfloat16_leaves_statistics_and_gradients_in_float32():
+    torch.manual_seed(0)
+    backbone = build_backbone("r2plus1d_18")
+    choose_layout(backbone, LARGE)
+    exact, clips = deepcopy(backbone), torch.randn(2, 3, 8, 32, 32)
+    exact(clips)
+    with torch.autocast("cpu", torch.bfloat16):
+        features = backbone(clips)
+    assert features.dtype == torch.bfloat16
+    features.float().square().mean().backward()
+    assert {parameter.grad.dtype for parameter in backbone.parameters()} == {torch.float32}
+    norm, reference = backbone.stem[1], exact.stem[1]
+    assert norm.running_var.dtype == torch.float32
+    # of outputs with 8 bits; sums of so many numbers in bfloat16 would be off by far more
+    torch.testing.assert_close(norm.running_var, reference.running_var, rtol=2e-3, atol=1e-4)
+    torch.testing.assert_close(norm.running_mean, reference.running_mean, rtol=2e-3, atol=1e-3)
