@@ -1,0 +1,127 @@
+"""Time the real training loop with its real loader against the bare step, by number of loader processes.
+
+    python -m benchmarks.feed_gpu
+
+The loader reads generated JPEG archives: 640x360 for AVA, 320x180 for Charades. "alone" is the loader without training;
+"bare" the step on one batch that is on the device already; "waits" is the share of time that the device has nothing to
+do: 1 - fed / bare. On a CPU training takes the loader's cores, so there only "alone" says something.
+"""
+
+import argparse
+import tempfile
+import time
+from itertools import islice, repeat
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from benchmarks.load_clips import FRAMES, Video
+from benchmarks.runs import alone, network, noise, recipe_run
+from trainer.checkpointing import TrainingState
+from trainer.data.ava_lists import NUM_ACTIONS, KeyFrames
+from trainer.data.charades_lists import Videos
+from trainer.data.loaders import read_batches, read_on_device, training_loader
+from trainer.distributed.process_group import set_precision
+from trainer.optim import build_optimizer
+from trainer.step import MicroBatchLoss, PendingLosses, train_step
+from trainer.tasks.ava import AvaTrainingClips
+from trainer.tasks.charades import CharadesClips
+from trainer.utils.environment import processor
+
+SIZES = {"ava": (640, 360, 1), "charades": (320, 180, 3)}  # width, height, -q:v
+WARM_UP = 2  # steps
+
+
+def main():
+    options = parse()
+    device = torch.device(options.device)
+    torch.set_num_threads(2)
+    torch.backends.cudnn.benchmark = True
+    set_precision(options.precision)
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else processor()
+    print(f"{name}; PyTorch {torch.__version__}; {options.precision}; clips/s of {options.steps} steps")
+    print(f"{'':10} {'loaders':>8} {'alone':>8} {'bare':>8} {'fed':>8} {'waits':>7}")
+    with tempfile.TemporaryDirectory() as folder:
+        for dataset, size in SIZES.items():
+            video = Video(Path(folder, dataset), *size)
+            for workers in options.loaders:
+                training = {"precision": options.precision} | smaller_batch(options.clips)
+                run = recipe_run(dataset, device, training=training, workers=workers)
+                print_row(run, training_clips(run, video, (options.steps + WARM_UP) * run.training.batch_size), options)
+
+
+def parse():
+    cuda = torch.cuda.is_available()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", default="cuda" if cuda else "cpu")
+    parser.add_argument("--precision", default="bfloat16" if cuda else "float32")
+    parser.add_argument("--loaders", type=int, nargs="+", default=[2, 4, 8, 16] if cuda else [1, 2])
+    parser.add_argument("--steps", type=int, default=40 if cuda else 3)
+    parser.add_argument("--clips", type=int, default=0 if cuda else 1, help="of a step (0: the recipe's)")
+    return parser.parse_args()
+
+
+def smaller_batch(clips):
+    return {"batch_size": clips, "micro_batches": 1} if clips else {}
+
+
+def training_clips(run, video, count):
+    """Return a training set of ``count`` clips, all of one video."""
+    if run.dataset == "charades":
+        listed = Videos(
+            np.full(count, "film"), np.full(count, FRAMES), np.arange(count + 1), np.tile([5, 0, 300], (count, 1))
+        )
+        return CharadesClips(listed, video.archive, run.clip, seed=0, whole_labels=False)
+    centers = np.random.default_rng(0).integers(60, FRAMES - 60, count)
+    boxes, targets = np.tile([0.1, 0.2, 0.5, 0.9], (3 * count, 1)), np.zeros((3 * count, NUM_ACTIONS), np.uint8)
+    listed = KeyFrames(np.full(count, "film"), centers // 30, centers, np.arange(0, 3 * count + 1, 3), boxes, targets)
+    return AvaTrainingClips(listed, video.archive, run.clip, seed=0)
+
+
+def print_row(run, clips, options):
+    """Print the clips/s of the loader alone, of the bare step and of the loop with the loader."""
+    device, count = torch.device(run.machine.device), run.training.batch_size * options.steps
+    model = MicroBatchLoss(network(run), run).to(device)
+    optimizer = build_optimizer(model.network, run.training)
+    micro_batch = noise(run, run.training.batch_size // run.training.micro_batches)
+    bare = count / seconds_of(train(model, optimizer, run, repeat(micro_batch)), options.steps, device)
+    loader = training_loader(clips, run)
+    fed = count / seconds_of(train(model, optimizer, run, read_on_device(loader, device)), options.steps, device)
+    loader.batch_sampler.start(1)
+    steps = zip(*[read_batches(loader)] * run.training.micro_batches, strict=True)
+    unused = count / seconds_of(steps, options.steps, device)
+    print(
+        f"{run.dataset:10} {run.machine.workers:8} {unused:8.1f} {bare:8.1f} {fed:8.1f} {max(0, 1 - fed / bare):7.0%}",
+        flush=True,
+    )
+
+
+def train(model, optimizer, run, batches):
+    """Take training steps, as the trainer does, and yield after each."""
+    losses = PendingLosses(None, TrainingState())
+    while True:
+        losses.add(train_step(model, optimizer, batches, run, alone(None), losses.state), 0.0)
+        losses.read(wait=False)
+        yield
+
+
+def seconds_of(steps, count, device):
+    """Return the seconds of ``count`` steps after the warm-up, until the device has finished them."""
+    for _ in islice(steps, WARM_UP):
+        pass
+    wait(device)
+    began = time.perf_counter()
+    for _ in islice(steps, count):
+        pass
+    wait(device)
+    return time.perf_counter() - began
+
+
+def wait(device):
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,68 @@
+"""Runs as the recipes of config/ describe them, for benchmarks: their settings, networks and batches of noise."""
+
+from dataclasses import replace
+
+import torch
+
+from trainer.config import Run
+from trainer.data.loaders import Batch
+from trainer.datasets import DATASETS, task
+from trainer.distributed.process_group import ProcessGroup
+from trainer.models.backbones import BACKBONES, build_backbone
+from trainer.models.network import Network, build_model
+from trainer.utils.settings import read
+from workflow.lib.config_files import read_settings
+from workflow.lib.experiment import Experiment
+
+BOXES = 3  # of each key frame: AVA's mean is 2.2 in training
+
+
+def recipe_run(dataset, device, method="scratch", clip=None, training=None, **machine) -> Run:
+    """Return the run of a method by its recipe, with changes of ``clip``, ``training`` and ``machine``."""
+    experiment = Experiment(read_settings({"local_config": None, "local_methods_table": None}))
+    run = read(Run, experiment.run(dataset, method, 0), "config")
+    return replace(
+        run,
+        model=replace(run.model, checkpoint=None, dropout=0.0),
+        clip=replace(run.clip, **clip or {}),
+        training=replace(run.training, **training or {}),
+        machine=replace(run.machine, device=device.type, world_size=1, **machine),
+    )
+
+
+def with_precision(run, precision) -> Run:
+    """Return the run with another precision."""
+    return replace(run, training=replace(run.training, precision=precision))
+
+
+def alone(device) -> ProcessGroup:
+    """Return the group of a process without others."""
+    return ProcessGroup(0, 1, device)
+
+
+def plain_network(run) -> Network:
+    """Return the network as published: torchvision's modules over channels-first memory."""
+    backbone = build_backbone(run.model.backbone, run.model.bn_eps)
+    backbone.register_forward_pre_hook(lambda _, inputs: inputs[0].contiguous())
+    return Network(backbone, task(run.dataset).build_head(run, BACKBONES[run.model.backbone]))
+
+
+def network(run, plain=False) -> Network:
+    """Return the network of a run, always with the same weights, on the run's device."""
+    torch.manual_seed(0)
+    return (plain_network(run) if plain else build_model(run)).to(run.machine.device)
+
+
+def noise(run, clips, width=None) -> Batch:
+    """Return a batch of uint8 noise on the run's device, as the loader serves it; ``width`` in pixels, else square."""
+    torch.manual_seed(1)
+    width = width or run.clip.crop
+    pixels = torch.randint(0, 256, (clips, run.clip.num_frames, run.clip.crop, width, 3), dtype=torch.uint8)
+    names, rows = [f"noise {number}" for number in range(clips)], torch.arange(clips)
+    classes, boxes = DATASETS[run.dataset].num_classes, None
+    if run.dataset == "ava":
+        corners = torch.tensor([0.1 * width, 0.1 * run.clip.crop, 0.6 * width, 0.9 * run.clip.crop])
+        number = torch.arange(clips).repeat_interleave(BOXES)
+        boxes = torch.cat([number[:, None].float(), corners.expand(len(number), 4)], dim=1)
+    targets = (torch.rand(clips if boxes is None else len(boxes), classes) < 0.05).float()
+    return Batch(pixels.permute(0, 4, 1, 2, 3), targets, names, rows, boxes).to(run.machine.device)

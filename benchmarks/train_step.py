@@ -1,0 +1,297 @@
+"""Time a training step and prediction: the published way against ours, each optimization switched on in turn.
+
+    python -m benchmarks.train_step
+
+All variants take turns in one run, with the same weights and batch; times are medians over rounds, "faster" is the
+median of the rounds' ratios to the published way. That is: torchvision's modules over channels-first memory, float32,
+and a host that reads the loss of each micro-batch. Below: the ceilings of the device (a large matrix product, a large
+copy) measured in the same run, the largest error against the published way in float32, and hours per run and for the
+whole table, if the loader keeps up (see benchmarks.feed_gpu) and several GPUs share a batch without loss.
+"""
+
+import argparse
+import statistics
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import repeat
+
+import torch
+from torch.profiler import ProfilerActivity, profile
+
+from benchmarks.runs import alone, network, noise, recipe_run, with_precision
+from trainer.checkpointing import TrainingState
+from trainer.distributed.process_group import set_precision
+from trainer.models.cost import cost
+from trainer.optim import build_optimizer
+from trainer.predict import probabilities
+from trainer.step import MicroBatchLoss, PendingLosses, loss_of, train_step
+from trainer.utils.environment import processor
+
+# Examples of the full datasets: AVA's key frames in training and test; Charades' videos.
+EXAMPLES = {"ava": (184_378, 57_371), "charades": (7_811, 1_814)}
+TEST_WIDTH = 199  # px of an AVA test clip of 112 pixels height, from 640x360
+METHODS = 11
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way to compute; the published way unless a field says otherwise."""
+
+    name: str
+    precision: str = "float32"
+    waits: bool = False  # the host reads the loss of each micro-batch
+    plain: bool = False  # channels-first memory and 3D convolutions
+    autotune: bool = False  # cuDNN measures its kernels once for each shape
+    compiled: bool = False  # torch.compile fuses BatchNorm, ReLU and additions
+
+
+PUBLISHED = Variant("published way, float32", waits=True, plain=True)
+ANY_DEVICE = [
+    PUBLISHED,
+    Variant("no waiting", plain=True),
+    Variant("+ channels-last, 2D convolutions"),
+    Variant("the same, bfloat16", "bfloat16"),
+]
+ON_GPU = [
+    *ANY_DEVICE[:3],
+    Variant("+ cuDNN's choice by measurement", autotune=True),
+    Variant("the same, TF32", "tf32", autotune=True),
+    Variant("the same, bfloat16", "bfloat16", autotune=True),
+    Variant("TF32, channels-first", "tf32", plain=True, autotune=True),
+    Variant("bfloat16, channels-first", "bfloat16", plain=True, autotune=True),
+    Variant("TF32, compiled", "tf32", autotune=True, compiled=True),
+    Variant("bfloat16, compiled", "bfloat16", autotune=True, compiled=True),
+]
+
+
+def main():
+    options = parse()
+    device = torch.device(options.device)
+    torch.set_num_threads(options.threads)
+    variants = ON_GPU if device.type == "cuda" else ANY_DEVICE
+    print_conditions(device, options)
+    ceilings = {name: matrix_product(device, name) for name in dict.fromkeys(v.precision for v in variants)}
+    print(f"ceilings: {', '.join(f'{rate:.1f} TFLOP/s in {name}' for name, rate in ceilings.items())}; ", end="")
+    print(f"copies {copy_rate(device):.0f} GB/s\n")
+    hours = {}
+    for dataset in EXAMPLES:
+        clip = {"num_frames": options.frames, "crop": options.crop, "short_side_range": (options.crop,) * 2}
+        run = recipe_run(dataset, device, clip=clip, training=smaller_batch(options.clips))
+        hours[dataset] = measure(run, variants, ceilings, options.rounds)
+    print_hours(hours, variants)
+    if options.profile:
+        for variant in variants[0], variants[-1]:
+            print_profile(variant, run)
+
+
+def parse():
+    cuda = torch.cuda.is_available()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", default="cuda" if cuda else "cpu")
+    parser.add_argument("--frames", type=int, default=32, help="of a clip")
+    parser.add_argument("--crop", type=int, default=112, help="pixels")
+    parser.add_argument("--clips", type=int, default=0 if cuda else 1, help="of a micro-batch (0: the recipe's)")
+    parser.add_argument("--rounds", type=int, default=20 if cuda else 3)
+    parser.add_argument("--threads", type=int, default=2, help="of the CPU")
+    parser.add_argument("--profile", action="store_true", help="where the time of the first and last variant goes")
+    return parser.parse_args()
+
+
+def smaller_batch(clips):
+    return {"batch_size": clips, "micro_batches": 1} if clips else {}
+
+
+# Work -----------------------------------------------------------------------------------------------------------------
+
+
+class Work:
+    """A variant's network with what it computes: a training step, and the test clips of a batch."""
+
+    def __init__(self, variant, run):
+        self.variant, self.run, self.peak = variant, with_precision(run, variant.precision), 0
+        self.model = network(self.run, variant.plain)
+        if variant.compiled:
+            self.model.backbone.compile()
+        self.optimizer = build_optimizer(self.model, self.run.training)
+        self.loss, self.state = MicroBatchLoss(self.model, self.run), TrainingState()
+        self.losses = PendingLosses(None, self.state)
+        self.clips = run.training.batch_size // run.training.micro_batches
+        self.batch = noise(self.run, self.clips)
+        self.test = noise(self.run, self.clips, TEST_WIDTH * run.clip.crop // 112 if run.dataset == "ava" else None)
+
+    def train(self):
+        with settings(self.variant):
+            if not self.variant.waits:
+                self.losses.add(
+                    train_step(self.loss, self.optimizer, repeat(self.batch), self.run, alone(None), self.state), 0.1
+                )
+                self.losses.read(wait=False)
+                return
+            for _ in range(self.run.training.micro_batches):
+                loss = loss_of(self.model, self.batch, self.run)
+                if not torch.isfinite(loss):
+                    raise SystemExit("the loss is not finite")
+                (loss / self.run.training.micro_batches).backward()
+                loss.item()
+            self.optimizer.step()
+            self.optimizer.zero_grad()
+
+    def predict(self):
+        self.model.eval()
+        with settings(self.variant), torch.inference_mode():
+            probabilities(self.model, self.test.clips, self.run, self.test.boxes)
+        self.model.train()
+
+    def results(self):
+        """Return probabilities of the test clips, the loss of a batch and all gradients, each as one vector."""
+        self.model.eval()
+        with settings(self.variant):
+            with torch.no_grad():
+                outputs = probabilities(self.model, self.test.clips, self.run, self.test.boxes)
+            loss = loss_of(self.model.train(), self.batch, self.run)
+            loss.backward()
+        gradient = torch.cat([parameter.grad.flatten() for parameter in self.model.parameters()])
+        self.optimizer.zero_grad()
+        return outputs.flatten(), loss.detach()[None], gradient
+
+
+@contextmanager
+def settings(variant):
+    """Set PyTorch's global switches as a variant needs them."""
+    set_precision(variant.precision)
+    torch.backends.cudnn.benchmark = variant.autotune
+    yield
+    torch.backends.cudnn.benchmark = False
+
+
+# Measurement ----------------------------------------------------------------------------------------------------------
+
+HEADINGS = ("", "ms/step", "clips/s", "faster", "range", "TFLOP/s", "of ceiling", "GB", "test clips/s", "faster")
+WIDTHS = "{:34} {:>9} {:>8} {:>7} {:>10} {:>8} {:>10} {:>6} {:>13} {:>7}   {}"
+
+
+def measure(run, variants, ceilings, rounds):
+    """Print a row for each variant; return the hours of its (training, prediction) on the full dataset."""
+    works = [Work(variant, run) for variant in variants]
+    operations = 2e-3 * cost(works[0].model, run.clip)["gflops"]  # TFLOP of a clip's forward pass; a step takes 3
+    batch = f"{run.training.batch_size} clips a step in {run.training.micro_batches} micro-batches"
+    size = f"{run.clip.num_frames} x {run.clip.crop} x {run.clip.crop}"
+    print(f"{run.dataset}: {batch}; clips of {size}, {1e3 * operations:.0f} GFLOP forward")
+    print(WIDTHS.format(*HEADINGS, "error of outputs, loss, gradients"))
+    errors = errors_of(works)
+    steps, tests = (take_turns(works, name, rounds) for name in ("train", "predict"))
+    rates = []
+    for work, wrong, step, test in zip(works, errors, steps, tests, strict=True):
+        rate, test_rate = run.training.batch_size / statistics.median(step), work.clips / statistics.median(test)
+        ratios = [a / b for a, b in zip(steps[0], step, strict=True)]
+        cells = (
+            f"{1e3 * statistics.median(step):.1f}",
+            f"{rate:.2f}",
+            f"{statistics.median(ratios):.2f}x",
+            f"{min(ratios):.2f}-{max(ratios):.2f}",
+            f"{3 * operations * rate:.3f}",
+            f"{3 * operations * rate / ceilings[work.variant.precision]:.0%}",
+            f"{work.peak / 1e9:.1f}" if work.peak else "-",
+            f"{test_rate:.2f}",
+            f"{statistics.median(a / b for a, b in zip(tests[0], test, strict=True)):.2f}x",
+        )
+        print(WIDTHS.format(work.variant.name, *cells, ", ".join(f"{value:.0e}" for value in wrong)), flush=True)
+        rates.append((rate, test_rate))
+    print()
+    train, test = EXAMPLES[run.dataset]
+    views = run.clip.test_clips * run.clip.test_crops
+    return [(train * run.training.epochs / rate / 3600, test * views / tested / 3600) for rate, tested in rates]
+
+
+def errors_of(works):
+    """Return of each variant the largest differences from the first one, relative to its largest value or norm."""
+    reference, *others = [work.results() for work in works]
+    return [
+        [((ours - theirs).norm() / theirs.norm()).item() for ours, theirs in zip(found, reference, strict=True)]
+        for found in (reference, *others)
+    ]
+
+
+def take_turns(works, name, rounds):
+    """Return the seconds of each work's calls; works take turns, and the first calls warm up."""
+    times = [[] for _ in works]
+    for _ in range(rounds + 1):
+        for work, series in zip(works, times, strict=True):
+            series.append(seconds(getattr(work, name), work))
+    return [series[1:] for series in times]
+
+
+def seconds(work, owner=None):
+    """Return the wall time of a call, its work on the GPU included; note the peak of memory at ``owner``.
+
+    On a CPU: the processor time of a thread, which other programs change less.
+    """
+    if not torch.cuda.is_initialized():
+        began = time.process_time()
+        work()
+        return (time.process_time() - began) / torch.get_num_threads()
+    torch.cuda.synchronize()
+    torch.cuda.reset_peak_memory_stats()
+    began = time.perf_counter()
+    work()
+    torch.cuda.synchronize()
+    if owner:
+        owner.peak = max(owner.peak, torch.cuda.max_memory_allocated())
+    return time.perf_counter() - began
+
+
+def matrix_product(device, precision):
+    """Return the TFLOP/s of a large matrix product."""
+    side = 8192 if device.type == "cuda" else 1024
+    set_precision(precision)
+    one = torch.randn(side, side, device=device, dtype=torch.bfloat16 if precision == "bfloat16" else torch.float32)
+    return 2e-12 * side**3 / min(seconds(lambda: one @ one) for _ in range(5))
+
+
+def copy_rate(device):
+    """Return the GB/s that a large copy reads and writes."""
+    source = torch.zeros(2**28 if device.type == "cuda" else 2**26, device=device)
+    target = torch.empty_like(source)
+    return 2e-9 * source.nbytes / min(seconds(lambda: target.copy_(source)) for _ in range(5))
+
+
+# Words ----------------------------------------------------------------------------------------------------------------
+
+
+def print_conditions(device, options):
+    if device.type == "cuda":
+        print(f"{torch.cuda.get_device_name(device)}, cuDNN {torch.backends.cudnn.version()}", end="; ")
+    else:
+        print(f"{processor()}, {options.threads} threads, processor time", end="; ")
+    print(f"PyTorch {torch.__version__}; {options.rounds} rounds")
+
+
+def print_hours(hours, variants):
+    """Print the hours on this device of a run and of the table, training and prediction, by variant and GPUs."""
+    print("hours on this device, training + prediction; 2 and 4: of so many of them")
+    print(f"{'':34} {'AVA run':>14} {'2':>6} {'4':>6} {'Charades run':>14} {f'{METHODS} of each':>11}")
+    for number, variant in enumerate(variants):
+        (train, test), (other_train, other_test) = hours["ava"][number], hours["charades"][number]
+        whole = train + test
+        table = METHODS * (whole + other_train + other_test)
+        print(
+            f"{variant.name:34} {f'{train:.1f} + {test:.1f}':>14} {whole / 2:6.1f} {whole / 4:6.1f} "
+            f"{f'{other_train:.1f} + {other_test:.1f}':>14} {table:11.0f}"
+        )
+
+
+def print_profile(variant, run):
+    """Print the operations that take most of a training step."""
+    work = Work(variant, run)
+    work.train()
+    on = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if run.machine.device == "cuda" else [])]
+    with profile(activities=on) as found:
+        seconds(work.train)
+    by = f"self_{run.machine.device}_time_total"
+    print(f"\n{variant.name}: a training step of {run.dataset}")
+    print(found.key_averages().table(sort_by=by, row_limit=12, max_name_column_width=40))
+
+
+if __name__ == "__main__":
+    main()
