@@ -1,5 +1,5 @@
 # `make help` lists the targets. Each sets up what it needs.
-.PHONY: help setup demo unit test lint docs pictures bench clean
+.PHONY: help setup demo unit test gpu lint docs pictures bench clean
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # Runs and tests share the cores, with two threads each: a thread that waits must sleep, not spin.
@@ -40,6 +40,9 @@ lint: .venv/done ## check style: ruff, snakefmt, snakemake --lint
 test: lint demo ## run the demo, then all tests
 	THP_MEM_ALLOC_ENABLE=1 pytest -n 3 --dist loadgroup --no-loadscope-reorder
 
+gpu: .venv/done ## check the trainer on a GPU and measure it, into results/gpu/summary.txt; skipped without a GPU
+	pytest -n 0 -rs -m gpu tests/gpu
+
 docs: .venv/done ## write the tables of config/README.md and the config's schema from the code
 	python -m workflow.lib.settings
 
@@ -53,6 +56,8 @@ bench: .venv/done ## measure the project against reference commands
 	python -m benchmarks.prepare_films
 	python -m benchmarks.short_side
 	python -m benchmarks.load_clips
+	python -m benchmarks.train_step
+	python -m benchmarks.feed_gpu
 
 clean: ## delete the demo's data and results; nothing else
 	rm -rf results/demo data/demo

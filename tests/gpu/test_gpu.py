@@ -1,0 +1,138 @@
+"""The trainer on a GPU: published outputs, agreement with the CPU, interruptions, memory, leases, the demo, speed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import yaml
+
+from tests.helpers import formulas
+from tests.helpers.events import wait_until
+from tests.helpers.paths import ROOT, SNAKEMAKE
+from tests.helpers.published_model import EXPECTED, load_formula_weights, run_of
+from tests.helpers.small_run import small_run
+from trainer.distributed import gpu_lease
+from trainer.distributed.process_group import set_precision
+from trainer.models.network import build_model
+from trainer.utils.errors import InputError
+
+GPU = {"device": "cuda", "workers": 2}
+# Relative to the largest score: rounding of 24, 11 and 8 bits over 18 layers.
+TOLERANCE = {"float32": 1e-3, "tf32": 2e-2, "bfloat16": 1e-1}
+
+
+def call(*command, **options):
+    return subprocess.run([sys.executable, *map(str, command)], capture_output=True, text=True, check=False, **options)
+
+
+def train(path):
+    """Train as a user does; return the log."""
+    done = call("-m", "trainer.train", "--config", path)
+    assert done.returncode == 0, done.stderr
+    return done.stderr
+
+
+def history(path):
+    return pd.read_csv(path.parent / "history.csv")
+
+
+@pytest.mark.parametrize("precision", TOLERANCE)
+@pytest.mark.parametrize("dataset", ["ava", "charades"])
+def test_published_outputs(dataset, precision, summary):
+    case = json.loads((EXPECTED / f"{dataset}.json").read_text())["cases"][0]
+    model = build_model(run_of(dataset)).eval()
+    load_formula_weights(model)
+    model.cuda()
+    boxes = torch.tensor(case["boxes_batchidx_x1y1x2y2"]).cuda() if dataset == "ava" else None
+    set_precision(precision)
+    with torch.inference_mode(), torch.autocast("cuda", torch.bfloat16, enabled=precision == "bfloat16"):
+        scores = model(formulas.clips(case["input_shape"]).float().cuda(), boxes)
+    assert scores.dtype == torch.float32
+    expected = np.array(case["output_float64"])
+    error = np.abs(scores.cpu().numpy() - expected).max() / np.abs(expected).max()
+    summary(f"published outputs, {dataset}, {precision}", f"largest error {error:.1e}, allowed {TOLERANCE[precision]}")
+    assert error < TOLERANCE[precision]
+
+
+@pytest.mark.parametrize("dataset", ["ava", "charades"])
+def test_cpu_and_gpu_agree(dataset, tmp_path, summary):
+    paths = [small_run(tmp_path / device, dataset, machine={"device": device}) for device in ("cpu", "cuda")]
+    for path in paths:
+        train(path)
+    cpu, gpu = (history(path) for path in paths)
+    summary(f"a short run of {dataset}", f"losses on the CPU {list(cpu.loss)}, on the GPU {list(gpu.loss)}")
+    assert gpu.loss.to_numpy() == pytest.approx(cpu.loss.to_numpy(), rel=1e-2)
+
+
+@pytest.mark.parametrize("precision", TOLERANCE)
+def test_a_killed_run_resumes(precision, tmp_path):
+    whole = small_run(tmp_path / "whole", "ava", machine=GPU, precision=precision)
+    train(whole)
+    path = small_run(tmp_path / "killed", "ava", machine=GPU | {"checkpoint_minutes": 1e-6}, precision=precision)
+    killed = subprocess.Popen([sys.executable, "-m", "trainer.train", "--config", path], start_new_session=True)
+    wait_until(lambda: (path.parent / "resume.pth").exists() or killed.poll() is not None)
+    os.killpg(killed.pid, signal.SIGKILL)
+    killed.wait(60)
+    assert "resuming after epoch" in train(path)
+    # cuDNN may choose other kernels and add in another order in the second process
+    assert history(path).loss.to_numpy() == pytest.approx(history(whole).loss.to_numpy(), rel=2e-2)
+
+
+def test_a_loss_that_is_no_number_ends_the_run(tmp_path):
+    path = small_run(tmp_path, "charades", machine=GPU, base_lr=1e30, warmup_start_lr=1e30)
+    done = call("-m", "trainer.train", "--config", path)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("error: the loss is nan at epoch")
+    assert not (tmp_path / "model.pth").exists()
+
+
+LITTLE_MEMORY = """
+import runpy, torch
+torch.cuda.set_per_process_memory_fraction(2e8 / torch.cuda.get_device_properties(0).total_memory)
+runpy.run_module("trainer.train", run_name="__main__")
+"""
+
+
+def test_a_run_out_of_memory_says_so(tmp_path):
+    done = call("-c", LITTLE_MEMORY, "--config", small_run(tmp_path, "ava", machine=GPU))
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("error: out of memory")
+
+
+def test_real_gpus_are_leased(monkeypatch, tmp_path):
+    monkeypatch.setenv("VSSL_GPU_LOCKS", str(tmp_path))
+    found = gpu_lease.visible()
+    assert len(found) == torch.cuda.device_count()
+    with gpu_lease.lease(1) as mine:
+        assert set(mine) <= set(found)
+    with pytest.raises(InputError, match="can be used"), gpu_lease.lease(len(found) + 1):
+        pass
+
+
+def test_two_methods_of_the_demo(tmp_path, summary):
+    settings = tmp_path / "gpu.yaml"
+    changes = {"methods": ["scratch", "moco"], "results": str(tmp_path / "results"), "machine": {"device": "cuda"}}
+    settings.write_text(yaml.safe_dump(changes))
+    tables = [tmp_path / f"results/{dataset}_table.md" for dataset in ("ava", "charades")]
+    command = [SNAKEMAKE, "--nolock", "--cores", str(os.cpu_count()), "--resources", "gpu=1", *map(str, tables)]
+    command += ["--configfile", "config/demo.yaml", str(settings)]
+    began = time.monotonic()
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    text = "\n".join(table.read_text() for table in tables)
+    summary("two methods of the demo", f"{time.monotonic() - began:.0f} s\n{text}")
+
+
+@pytest.mark.parametrize("benchmark", ["train_step --rounds 5", "feed_gpu --steps 10 --loaders 4 8"])
+def test_speed(benchmark, summary):
+    name, *options = benchmark.split()
+    done = call("-m", f"benchmarks.{name}", *options, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    summary(benchmark, done.stdout)
