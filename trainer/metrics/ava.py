@@ -50,6 +50,26 @@ def score_validation(data, predictions) -> float:
     return frame_map(ava_csv.every_fourth_second(ground_truth), *rest)["ap"].mean()
 
 
+def judge_test(data, predictions) -> pd.DataFrame:
+    """Return every detection that counts, a row each: video, second, x1, y1, x2, y2, name (of its class), score, hit.
+
+    ``hit``: a true positive by the published protocol; arguments as in ``score_test``.
+    """
+    ground_truth, detections, classes, excluded = compared(data, predictions)
+    matched = match(ground_truth, detections, classes, excluded, "published")
+    counted = detections.select(matched.row)
+    return pd.DataFrame(
+        {
+            "video": pd.Categorical.from_codes(counted.video, counted.videos),
+            "second": counted.second,
+            **dict(zip(("x1", "y1", "x2", "y2"), counted.box.T, strict=True)),
+            "name": pd.Categorical.from_codes(matched.label, list(classes.values())),
+            "score": matched.score,
+            "hit": matched.hit,
+        }
+    )
+
+
 def write_official_files(data, predictions, folder):
     """Write the detections in AVA's format, and the two files from which ActivityNet's script gives official_mAP.
 

@@ -23,6 +23,21 @@ def score_validation(data, predictions) -> float:
     return score_test(data, predictions)[1]["mAP"]
 
 
+def judge_test(data, predictions) -> pd.DataFrame:
+    """Return every score, a row each: video, name (of its class), score, hit (the video shows the class)."""
+    videos, classes = predictions["score"].shape
+    names = read_class_names(data.label_map, classes)
+    video, label = np.indices((videos, classes)).reshape(2, -1)
+    return pd.DataFrame(
+        {
+            "video": predictions["video"][video],
+            "name": pd.Categorical.from_codes(label, names),
+            "score": predictions["score"].ravel(),
+            "hit": predictions["target"].ravel().astype(bool),
+        }
+    )
+
+
 def read_class_names(path, num: int) -> list[str]:
     """Read the names of classes 0 to ``num`` - 1 from a table with the columns action and name, tab-separated.
 

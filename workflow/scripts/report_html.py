@@ -13,6 +13,7 @@ from workflow.lib.differences import differences
 from workflow.lib.report.comparisons import statement
 from workflow.lib.report.comparisons import text_table as comparison_table
 from workflow.lib.report.examples import best_run_examples
+from workflow.lib.report.failures import find_failures
 from workflow.lib.report.figures import find_figure
 from workflow.lib.report.page import inline_svg, render
 from workflow.lib.report.results import Results, read_all, read_environment
@@ -46,6 +47,7 @@ def report(
         figures=[figure_on_page(Path(path), [results.dataset for results in datasets]) for path in figures],
         costs=step_costs(benchmarks, gpus_of_runs(datasets), partial).to_dict("records"),
         differences=differences(config, published, method_rows),
+        failures=[find_failures(results) for results in datasets if len(results.runs)],
         examples=[best_run_examples(results) for results in datasets if len(results.runs)],
         config=yaml.safe_dump(config, sort_keys=False, allow_unicode=True),
         colors=BOX_COLORS,

@@ -11,17 +11,19 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import simplejpeg
 import yaml
 
 from tests.helpers.damage import empty, make_folder, truncate, write_noise
-from tests.helpers.made_up_results import METHODS, RUN, made_up, read, write_published
+from tests.helpers.made_up_results import CLASSES, METHODS, RUN, made_up, read, write_published
 from trainer.data.frame_archive import index_tar, write_index
 from trainer.utils.errors import InputError
 from workflow.lib.report import plot_style
 from workflow.lib.report.dataset_scatter import plot_dataset_scatter
 from workflow.lib.report.examples import best_run_examples, evenly_spaced, run_examples
+from workflow.lib.report.failures import find_failures, most_confident
 from workflow.lib.report.step_costs import step_costs
 from workflow.scripts.plot_mean_ap import plot_mean_ap
 from workflow.scripts.report_html import duration, facts, report
@@ -55,6 +57,11 @@ def with_predictions(folder, results):
     files = {"frames": "frames.csv", "train": "list.csv", "test": "list.csv", "label_map": "labels.pbtxt"}
     if results.dataset == "ava":
         files |= {"ground_truth": "truth.csv", "excluded": "excluded.csv"}
+    else:
+        files |= {"label_map": "classes.tsv", "test": "videos.csv"}
+        lines = [f"{number}\t{name}\n" for number, name in enumerate(CLASSES)]
+        (folder / "classes.tsv").write_text("".join(["action\tname\n", *lines]))
+        (folder / "videos.csv").write_text("video,first,last,labels\n-v,0,39,1 2\n")
     run = RUN | {"dataset": results.dataset, "data": {name: str(folder / file) for name, file in files.items()}}
     for row in results.runs.itertuples():
         Path(row.folder, "config.yaml").write_text(yaml.safe_dump(run))
@@ -172,6 +179,7 @@ def test_missing_frames_are_reported(tmp_path):
         run_examples(results.runs.folder[0])
     shown = best_run_examples(results)
     assert shown.examples == [] and "frame 0 of video -v" in shown.missing
+    assert "frame 0 of video -v" in find_failures(results).runs[0].problem
 
 
 @pytest.mark.parametrize("damage", [empty, truncate, make_folder, write_noise])
@@ -211,6 +219,42 @@ def test_examples_are_of_the_best_run(tmp_path):
     shown = best_run_examples(results)
     assert (shown.dataset, shown.method, shown.missing) == ("Charades", "Supervised", "")
     assert [example.title for example in shown.examples] == ["-v"]
+
+
+def test_failures_of_ava_are_those_of_the_best_method_and_of_no_pretraining(tmp_path):
+    results = with_predictions(tmp_path, made_up(tmp_path / "runs", "ava", (0,)))
+    found = find_failures(results)
+    assert [run.method for run in found.runs] == ["Supervised", "No pre-training"]
+    assert not any(run.problem for run in found.runs)
+    [mistake], [missed] = found.runs[0].mistakes, found.runs[0].missed
+    # Of second 902: 0.7 for "talk" at the second box; its first box shows "bend" (0.8) and "dance" (0.3).
+    assert (mistake.name, mistake.score, mistake.title) == (CLASSES[1], 0.7, "-v, second 902")
+    assert mistake.box == (0.7, 0.1, 0.9, 0.9) and mistake.images[0].startswith("data:image/jpeg;base64,")
+    assert (missed.name, missed.score, missed.box) == ("dance", 0.3, (0.12, 0.2, 0.5, 0.9))
+    rows = found.classes.rows
+    assert [cell.text for cell in rows[0]][:3] == ["bend/bow (at the waist)", "48.0", "8.0"]
+    assert rows[0][4].text == "+13.3 of +28.0"  # 40 points of a class, of three classes
+
+
+def test_failures_of_charades(tmp_path):
+    results = with_predictions(tmp_path, made_up(tmp_path / "runs"))
+    run = find_failures(results).runs[0]
+    assert [(one.name, one.score, one.title) for one in run.mistakes] == [(CLASSES[0], 0.8, "-v")]
+    assert [(one.name, one.score) for one in run.missed] == [(CLASSES[1], 0.1)]
+    assert len(run.missed[0].images) == 5 and run.missed[0].box is None
+
+
+def test_one_failure_of_each_video():
+    rows = {"video": list("aabbcd"), "score": [0.9, 0.8, 0.7, 0.95, 0.1, 0.2]}
+    judged = pd.DataFrame(rows)
+    assert most_confident(judged).score.tolist() == [0.95, 0.9, 0.2]
+    assert most_confident(judged, least=True).score.tolist() == [0.1, 0.2, 0.7]
+
+
+def test_without_a_baseline_failures_are_of_the_best_method_alone(tmp_path):
+    results = with_predictions(tmp_path, made_up(tmp_path / "runs", without=[("scratch", 1)]))
+    found = find_failures(results)
+    assert [run.method for run in found.runs] == ["Supervised"] and found.classes is None
 
 
 def test_evenly_spaced():
@@ -312,7 +356,7 @@ def test_in_a_browser(tmp_path, width):
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
     seen = yaml.safe_load(re.search(r"<title>(\{.*?\})</title>", done.stdout)[1])
     assert seen["errors"] == [] and seen["broken"] == 0
-    assert seen["images"] == 1 + 5 + 5
+    assert seen["images"] == (1 + 5 + 5) + 4 * (1 + 5)  # of examples and of failures
     assert seen["wide"] == 0  # the page itself never scrolls sideways
     assert seen["place"] == pytest.approx(0.12, abs=0.005)  # of the first box, a fraction of the frame
     assert seen["seen"] == [
