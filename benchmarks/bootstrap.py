@@ -51,7 +51,9 @@ def measure(dataset, folder, resamples):
     os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])
     files = {"ground_truth": "truth.csv", "excluded": "excluded.csv", "test": "test.csv"}
     data = SimpleNamespace(
-        label_map=folder / f"{dataset}_labels", **{key: folder / name for key, name in files.items()}
+        label_map=folder / f"{dataset}_labels",
+        protocol="published",
+        **{key: folder / name for key, name in files.items()},
     )
     with timed(f"{dataset}: bootstrap, {resamples:,} resamples"):
         with np.load(folder / f"{dataset}.npz") as arrays:

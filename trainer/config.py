@@ -7,6 +7,7 @@ Each setting's type, bounds and sentence stand here and nowhere else; the workfl
 import hashlib
 import reprlib
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -16,11 +17,26 @@ from pydantic import Field, model_validator
 from trainer.datasets import DATASETS
 from trainer.run_files import DamagedFile
 from trainer.utils.errors import InputError
-from trainer.utils.settings import Count, Fraction, Number, PathText, Positive, Text, Whole, read, settings
+from trainer.utils.settings import Count, Fraction, Number, PathText, Positive, Switch, Text, Whole, read, settings
+
+
+@partial(settings, kw_only=True)
+class Tuning:
+    """How the network is regularized, and what of it is trained."""
+
+    dropout: Fraction
+    """before the last layer"""
+    drop_path: Fraction = 0.0
+    """of transformers: probability of the last block to skip a branch; it rises linearly from 0 in the first"""
+    head_scale: Positive | None = None
+    """the last layer begins with weights of standard deviation 0.02 times this, and biases of 0; null: PyTorch's own
+    initialization"""
+    frozen: Switch = False
+    """train the head alone: the backbone keeps its weights and BatchNorm's statistics as pre-trained"""
 
 
 @settings
-class Model:
+class Model(Tuning):
     """The network, and where the weights of its backbone come from."""
 
     backbone: Text
@@ -31,8 +47,6 @@ class Model:
     """names of the checkpoint's tensors, see `trainer/models/layouts.py`; `auto` finds them"""
     bn_eps: Positive
     """epsilon of BatchNorm, which no checkpoint holds"""
-    dropout: Fraction
-    """before the last layer"""
 
 
 @settings
@@ -41,16 +55,28 @@ class Clip:
 
     num_frames: Count
     """frames of a clip; a multiple of the backbone's stride in time"""
-    stride: Count
-    """every stride-th frame is used"""
+    stride: Count | Positive
+    """frames from one frame of the clip to the next; a fraction takes the nearest frames"""
     crop: Count
-    """px; side of a training crop, and short side at test; a multiple of the backbone's stride in space"""
+    """px; side of a training crop; a multiple of the backbone's stride in space"""
     short_side_range: tuple[Count, Count]
     """px; the short side of a training clip is 1/uniform(1/max, 1/min), rounded; min is not below `crop`"""
     test_clips: Count
     """clips of a test video, evenly spaced (Charades); a key second of AVA has one"""
     test_crops: Literal[1, 3]
     """crops of a test clip along its long side (Charades); AVA sees the whole width"""
+    test_short_side: Count | None = None
+    """px; the short side at test; null: as `crop`"""
+    lead: Number | None = None
+    """frames from the first frame of a clip to the key second (AVA); null: half the clip"""
+    hsv_jitter: tuple[Number, Fraction, Fraction] | None = None
+    """the hue of a training clip is shifted by at most these degrees, saturation and value by at most these parts of
+    their range (AVA); null: none"""
+
+    @property
+    def test_side(self) -> int:
+        """The short side at test, in px."""
+        return self.test_short_side or self.crop
 
     @model_validator(mode="after")
     def _check(self):
@@ -63,13 +89,32 @@ class Clip:
 
 
 @settings
+class Boxes:
+    """AVA: which boxes of people a run sees, how they become regions of a clip, and what scores them."""
+
+    train_detections: Switch = True
+    """train on labeled person detections beside the ground truth"""
+    min_score: Annotated[Number, Field(le=1)] = 0.9
+    """detections with a lower score are skipped"""
+    convention: Literal["slowfast", "alphaction"] = "slowfast"
+    """whose pixels boxes and RoIAlign have, see `trainer/data/regions.py`"""
+    jitter: tuple[Fraction, Fraction, Fraction, Fraction] | None = None
+    """the left and right side of a training box move outwards by at most the first part of its width, top and bottom by
+    at most the second part of its height; inwards by the third and fourth. null: none"""
+    extension: tuple[Fraction, Fraction] | None = None
+    """test boxes grow by these parts of their width and height; null: not at all"""
+    weight_by_score: Switch = False
+    """a test box's probabilities are multiplied by the score of its detection"""
+
+
+@settings
 class Normalization:
-    """How pixels in [0, 1] become the network's input: (x - mean) / std, the same for each channel."""
+    """How pixels in [0, 1] become the network's input: (x - mean) / std."""
 
     channel_order: Literal["rgb", "bgr"]
     """order of the color channels"""
-    mean: Number
-    """subtracted from pixels in [0, 1]"""
+    mean: Number | tuple[Number, Number, Number]
+    """subtracted from pixels in [0, 1]; one number, or one for each channel"""
     std: Positive
     """by which the difference is divided"""
 
@@ -90,6 +135,8 @@ class Data:
     """AVA: boxes and actions of the test videos"""
     excluded: PathText | None = None
     """AVA: key seconds that are not scored"""
+    protocol: Literal["published", "alphaction"] = "published"
+    """AVA: rules by which mAP is counted, see `trainer/metrics/ava.py`"""
 
 
 @settings
@@ -104,25 +151,35 @@ class Training:
     epochs: Count
     """passes over the training clips; the last, incomplete batch is dropped"""
     base_lr: Positive
-    """learning rate, multiplied by the factor of the last milestone"""
-    lr_milestones: Annotated[tuple[Number, ...], Field(min_length=1)]
-    """epochs at which a factor begins to hold; the first is 0"""
-    lr_factors: Annotated[tuple[Number, ...], Field(min_length=1)]
-    """a factor for each milestone"""
+    """learning rate behind the warm-up"""
     warmup_epochs: Number
     """epochs in which the learning rate rises linearly, at most `epochs`"""
     warmup_start_lr: Number
     """learning rate at the begin of the warm-up"""
     weight_decay: Number
-    """of SGD; BatchNorm's parameters have none"""
-    momentum: Fraction
-    """of SGD, Nesterov's if above 0"""
+    """of SGD: BatchNorm's parameters have none. Of AdamW: biases and norms have none"""
     precise_bn_batches: Whole
     """batches over which BatchNorm's statistics are measured before a validation; 0: running averages are kept"""
     evaluate_every: Count
     """epochs from one validation to the next; the last epoch is always validated"""
     precision: Literal["float32", "tf32", "bfloat16"]
     """of convolutions and matrix products, in training and prediction"""
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    """SGD, with Nesterov's momentum if it is above 0, or AdamW with betas 0.9 and 0.999"""
+    momentum: Fraction = 0.0
+    """of SGD"""
+    lr_schedule: Literal["steps", "cosine"] = "steps"
+    """`steps`: `base_lr` times the factor of the last milestone; `cosine`: a half wave from `base_lr` to `min_lr`"""
+    lr_milestones: Annotated[tuple[Number, ...], Field(min_length=1)] = (0,)
+    """of `steps`: epochs at which a factor begins to hold; the first is 0"""
+    lr_factors: Annotated[tuple[Number, ...], Field(min_length=1)] = (1,)
+    """of `steps`: a factor for each milestone"""
+    min_lr: Number = 0.0
+    """of `cosine`: learning rate at the end"""
+    layer_decay: Annotated[Positive, Field(le=1)] = 1.0
+    """of transformers: the learning rate of a block is that of the next one times this; the head has the full one"""
+    loss: Literal["mean", "sum"] = "mean"
+    """of a micro-batch: mean over its clips or boxes, or their sum; always the mean over classes"""
 
     @model_validator(mode="after")
     def _check(self):
@@ -141,13 +198,35 @@ class Training:
 
 
 @settings
-class Recipe:
+class Recipe(Tuning):
     """How a family of backbones is fine-tuned on one dataset."""
 
-    dropout: Fraction
-    """before the last layer"""
     clip: Clip
     training: Training
+    boxes: Boxes = Boxes()
+    protocol: Literal["published", "alphaction"] = "published"
+    """AVA: rules by which mAP is counted, those of the published numbers; see `trainer/metrics/ava.py`"""
+
+    @model_validator(mode="after")
+    def _check(self):
+        check_frozen(self, self.training)
+        return self
+
+
+def check_frozen(tuning: Tuning, training: Training):
+    """Raise ValueError if a setting changes a backbone that is frozen."""
+    for name, value in (("drop_path", tuning.drop_path), ("precise_bn_batches", training.precise_bn_batches)):
+        if tuning.frozen and value:
+            raise ValueError(f"{name}: expected 0, as the backbone is frozen, got {value}")
+
+
+def check_ava_settings(dataset: str, run):
+    """Raise ValueError if a recipe or run of a dataset without boxes has settings that only AVA reads."""
+    if DATASETS[dataset].single_view:
+        return
+    given = {"clip: lead": run.clip.lead, "clip: hsv_jitter": run.clip.hsv_jitter, "boxes": run.boxes != Boxes()}
+    if wrong := [name for name, value in given.items() if value]:
+        raise ValueError(f"{wrong[0]}: expected none, as {DATASETS[dataset].title} has no key seconds and boxes")
 
 
 @settings
@@ -162,6 +241,8 @@ class Machine:
     """CPU threads of a process"""
     checkpoint_minutes: Positive
     """from one resume checkpoint to the next"""
+    activation_checkpointing: Switch = False
+    """of transformers: keep less for the backward pass and compute it again there: slower, in less GPU memory"""
     stall_minutes: Positive = 30.0
     """a run ends when no step or batch was finished for so long, e.g. as a GPU or file system hangs"""
 
@@ -190,11 +271,14 @@ class Run:
     data: Data
     training: Training
     machine: RunMachine
+    boxes: Boxes = Boxes()
 
     @model_validator(mode="after")
     def _check(self):
+        check_frozen(self.model, self.training)
         if self.dataset not in DATASETS:
             raise ValueError(f"dataset: expected one of {', '.join(DATASETS)}, got {self.dataset!r}")
+        check_ava_settings(self.dataset, self)
         for role in DATASETS[self.dataset].score_files:
             if getattr(self.data, role) is None:
                 raise ValueError(f"data: {role}: expected a path, as {self.dataset} is scored by it, got nothing")

@@ -21,10 +21,12 @@ WEIGHT_CODE = (
     "data/frame_archive.py",
     "data/jpeg.py",
     "data/loaders.py",
+    "data/regions.py",
     "data/transforms.py",
     "models/backbones.py",
     "models/channels_last.py",
     "models/network.py",
+    "models/vit.py",
 )
 
 
@@ -36,7 +38,7 @@ def run_fingerprint(run: config.Run) -> str:
     the images: other frames have other sizes.
     """
     frames = FrameArchive(run.data.frames)
-    lists = [path for name, path in asdict(run.data).items() if name != "frames"]
+    lists = [path for name, path in asdict(run.data).items() if name not in ("frames", "protocol")]
     files = digest(filter(None, [run.model.checkpoint, *lists, *frames.indices]))
     content = json.dumps([config.result_config(run), files, frames.counts])
     return hashlib.sha256(content.encode()).hexdigest()

@@ -35,10 +35,11 @@ class MicroBatchLoss(nn.Module):
 
 
 def loss_of(network, batch, run):
-    """Return the binary cross-entropy of logits, mean over clips or boxes and over classes."""
+    """Return the binary cross-entropy of logits: mean over classes, and mean or sum over clips or boxes."""
     with torch.autocast(batch.clips.device.type, torch.bfloat16, enabled=run.training.precision == "bfloat16"):
         logits = network(normalize_clips(batch.clips, run.normalization), batch.boxes)
-    return nn.functional.binary_cross_entropy_with_logits(logits, batch.targets)
+    loss = nn.functional.binary_cross_entropy_with_logits(logits, batch.targets)
+    return loss * len(logits) if run.training.loss == "sum" else loss
 
 
 def parallelize(model, group):

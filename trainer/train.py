@@ -24,6 +24,7 @@ from trainer.checkpointing import PreemptionHandler
 from trainer.cli import launch, parse
 from trainer.data.loaders import normalize_clips, read_on_device, training_loader
 from trainer.distributed.lifetime import moved
+from trainer.models.backbones import BACKBONES
 from trainer.models.checkpoints import load_backbone
 from trainer.models.cost import cost
 from trainer.models.network import build_model
@@ -52,7 +53,7 @@ def _fit(run, folder, group):
     model.to(group.device)
     clips = datasets.task(run.dataset).training_set(run)
     loader = training_loader(clips, run, group.rank)
-    optimizer = build_optimizer(model, run.training)
+    optimizer = build_optimizer(model, run.training, BACKBONES[run.model.backbone].depth)
     state = checkpointing.load(folder / "resume.pth", run, model, optimizer, group.device)
     if state.epoch < run.training.epochs:  # else another machine has trained it
         state.environment = environment(run.machine.device)
@@ -82,7 +83,7 @@ def train_one_epoch(model, optimizer, loader, run, group, losses: PendingLosses,
     batches = read_on_device(loader, group.device)
     started, logged = time.monotonic() - state.seconds, time.monotonic()
     while state.iteration < iterations:
-        lr = learning_rate(run.training, epoch + state.iteration / iterations)
+        lr = learning_rate(run.training, epoch + state.iteration / iterations, iterations)
         set_learning_rate(optimizer, lr)
         losses.add(train_step(model, optimizer, batches, run, group, state), lr)
         state.iteration += 1
@@ -103,7 +104,7 @@ def epoch_row(model, loader, run, group, state, save):
     row = {
         "epoch": epoch,
         "step": epoch * iterations,
-        "lr": learning_rate(training, epoch - 1 / iterations),
+        "lr": learning_rate(training, epoch - 1 / iterations, iterations),
         "loss": state.loss / iterations,
         "clips_per_second": iterations * training.batch_size / state.seconds,
         "mAP": None,

@@ -45,3 +45,17 @@ def _uniform(name, count):
         if factor:
             x = (x * np.uint64(factor)) & np.uint64(0xFFFFFFFF)
     return x / 2.0**32
+
+
+def vit_weights(shapes):
+    """Return float64 tensors of a transformer by the names and shapes of the authors' code."""
+    return {name: torch.from_numpy(_vit_weight(name, tuple(shape))) for name, shape in shapes.items()}
+
+
+def _vit_weight(name, shape):
+    u = _uniform(name, prod(shape)).reshape(shape)
+    if name.startswith("head."):
+        return (2 * u - 1) * 0.5
+    if len(shape) > 1:
+        return (2 * u - 1) * np.sqrt(3 / prod(shape[1:]))
+    return 0.8 + 0.4 * u if name.endswith(".weight") else 0.2 * u - 0.1

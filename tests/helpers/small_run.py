@@ -2,6 +2,7 @@
 
 import io
 import tarfile
+from dataclasses import replace
 
 import numpy as np
 import simplejpeg
@@ -34,10 +35,27 @@ def training(**changes):
     return config.Training(**settings | changes)
 
 
-def small_run(folder, dataset, checkpoint=None, machine=None, **changes):
+# Of a run on AVA by the recipe of transformers, in the arguments of small_run.
+TRANSFORMER = {
+    "parts": {
+        "model": config.Model("vit_s_16", None, "auto", bn_eps=1e-5, dropout=0.0, drop_path=0.2, head_scale=0.001),
+        "clip": config.Clip(16, 1.2, 32, (34, 34), 1, 1, test_short_side=34, lead=9.3, hsv_jitter=(20, 0.1, 0.1)),
+        "boxes": config.Boxes(True, 0.8, "alphaction", (0.2, 0.1, 0.1, 0.05), (0.1, 0.05), weight_by_score=True),
+    },
+    "optimizer": "adamw",
+    "lr_schedule": "cosine",
+    "base_lr": 1e-4,
+    "warmup_start_lr": 0.0,
+    "weight_decay": 0.05,
+    "layer_decay": 0.75,
+    "loss": "sum",
+}
+
+
+def small_run(folder, dataset, checkpoint=None, machine=None, parts=None, **changes):
     """Write frames, lists and config.yaml of a run into ``folder``; return the path of the config.
 
-    ``changes`` are of the training settings, ``machine`` of the machine's.
+    ``changes`` are of the training settings, ``machine`` of the machine's; ``parts`` replace others of the run.
     """
     folder.mkdir(parents=True, exist_ok=True)
     listed = write_frames(folder)
@@ -62,7 +80,7 @@ def small_run(folder, dataset, checkpoint=None, machine=None, **changes):
         machine=config.RunMachine(**own_machine | (machine or {})),
     )
     path = folder / "config.yaml"
-    path.write_text(config.dump(run))
+    path.write_text(config.dump(replace(run, **parts or {})))
     return path
 
 
@@ -91,8 +109,8 @@ def write_lists(folder, dataset, names):
         (folder / "list.csv").write_text("\n".join(["video,frames,labels", *rows]) + "\n")
         return
     key_frames = [(name, second) for name in names for second in (904, 905)]
-    rows = [f"{name},{second},20,0.1,0.1,0.6,0.9,{12 + second % 2}" for name, second in key_frames]
-    (folder / "list.csv").write_text("\n".join(["video,second,center,x1,y1,x2,y2,labels", *rows]) + "\n")
+    rows = [f"{name},{second},20,0.1,0.1,0.6,0.9,{12 + second % 2},0.95" for name, second in key_frames]
+    (folder / "list.csv").write_text("\n".join(["video,second,center,x1,y1,x2,y2,labels,score", *rows]) + "\n")
     truth = [f"{name},{second:04d},0.1,0.1,0.6,0.9,{12 + second % 2},0" for name, second in key_frames]
     (folder / "ground_truth.csv").write_text("\n".join(truth) + "\n")
     (folder / "excluded.csv").write_text("")

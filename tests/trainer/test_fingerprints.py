@@ -44,7 +44,7 @@ def code(tmp_path):
 @pytest.mark.parametrize(
     ("name", "old", "new"),
     [
-        ("optim.py", '"""SGD and', '"""Another word about SGD and'),  # of a module
+        ("optim.py", '"""Optimizers and', '"""Another word about optimizers and'),  # of a module
         ("optim.py", '    """Set the learning rate', '    """Set the rate'),  # of a function
         ("optim.py", "fused=True,  #", "fused=True,  # really:"),
         ("optim.py", "    for group in", "\n    for group in"),

@@ -23,7 +23,7 @@ def test_published_learning_rates(dataset):
         warmup_start_lr=published["WARMUP_START_LR"],
     )
     for epoch, lr in rates:
-        assert learning_rate(settings, epoch) == pytest.approx(lr, rel=1e-12), epoch
+        assert learning_rate(settings, epoch, 100) == pytest.approx(lr, rel=1e-12), epoch
 
 
 def test_only_batchnorm_has_no_weight_decay():

@@ -7,7 +7,7 @@ box and any number of the actions 1..80.
 import csv
 import sys
 from collections import Counter, defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +19,18 @@ from trainer.utils.errors import InputError
 from trainer.utils.text import quoted, shortened
 from trainer.utils.text_files import text_lines
 
-COLUMNS = ["video", "second", "center", "x1", "y1", "x2", "y2", "labels"]
+COLUMNS = ["video", "second", "center", "x1", "y1", "x2", "y2", "labels", "score"]
 NUM_ACTIONS = DATASETS["ava"].num_classes
 LAST_SECOND = 99_999  # more than a day; AVA's films last three hours at most
+
+
+@dataclass(slots=True)
+class Box:
+    """A person in a key second."""
+
+    score: str  # of the detection, "" of ground truth
+    actions: list[int] = field(default_factory=list)
+
 
 # From box files to a list ---------------------------------------------------------------------------------------------
 
@@ -38,15 +47,14 @@ def collect_boxes(files, videos, seconds):
     coordinates have the same text are one box, with the actions of all these rows in their order. Of a detector's
     boxes, those without extent are skipped, too.
 
-    Returns {video: {second: {four coordinate texts: [action, ...]}}} in the order of the files, and a Counter of the
-    skipped rows by ("video", name), ("second", number) or ("box", path). Raises InputError if all rows of a file are
-    skipped.
+    Returns {video: {second: {four coordinate texts: Box}}} in the order of the files, and a Counter of the skipped
+    rows by ("video", name), ("second", number) or ("box", path). Raises InputError if all rows of a file are skipped.
     """
     boxes = {video: defaultdict(dict) for video in videos}
     skipped = Counter()
     for path, min_score in files:
         rows, skipped_before = 0, skipped.total()
-        for video, second, corners, action in read_box_file(path, min_score):
+        for video, second, corners, action, score in read_box_file(path, min_score):
             rows += 1
             if video not in boxes:
                 skipped["video", video] += 1
@@ -55,9 +63,9 @@ def collect_boxes(files, videos, seconds):
             elif not has_extent(map(float, corners)):
                 skipped["box", str(path)] += 1
             else:
-                actions = boxes[video][second].setdefault(corners, [])
+                box = boxes[video][second].setdefault(corners, Box(score))
                 if action is not None:
-                    actions.append(action)
+                    box.actions.append(action)
         if rows == skipped.total() - skipped_before:
             scored = "" if min_score is None else f" with a score of at least {min_score}"
             raise InputError(
@@ -68,10 +76,11 @@ def collect_boxes(files, videos, seconds):
 
 
 def read_box_file(path, min_score=None):
-    """Yield (video, second, (x1, y1, x2, y2), action) of each row whose score is at least ``min_score``.
+    """Yield (video, second, (x1, y1, x2, y2), action, score) of each row whose score is at least ``min_score``.
 
-    Coordinates stay text, as the published loader tells boxes apart by it. The action is None where the file has none
-    (an empty field or -1). The eighth column is a score, or in ground truth a person's number, which is not read.
+    Coordinates stay text, as the published loader tells boxes apart by it, and so does the score. The action is None
+    where the file has none (an empty field or -1). In ground truth (``min_score`` None) the eighth column is a person's
+    number instead, which is not read: the score is "".
     Raises InputError with file and line for any other row, and in ground truth for a box without extent.
     """
     rows, row = csv.reader(text_lines(path)), []
@@ -81,7 +90,7 @@ def read_box_file(path, min_score=None):
             if min_score is not None and _score(score) < min_score:
                 continue
             corners = _checked_corners((x1, y1, x2, y2), with_extent=min_score is None)
-            yield video, _second(second), corners, _action(action)
+            yield video, _second(second), corners, _action(action), "" if min_score is None else sys.intern(score)
     except (ValueError, csv.Error) as error:
         raise InputError(f"{path}, line {rows.line_num}: {_problem(row, error)}") from error
 
@@ -93,8 +102,8 @@ def list_rows(boxes, start, fps):
     """
     for video, seconds in boxes.items():
         for second in sorted(seconds):
-            for corners, actions in seconds[second].items():
-                yield video, second, (second - start) * fps, *corners, " ".join(map(str, actions))
+            for corners, box in seconds[second].items():
+                yield video, second, (second - start) * fps, *corners, " ".join(map(str, box.actions)), box.score
 
 
 def _score(text):
@@ -156,31 +165,40 @@ class KeyFrames:
     first: np.ndarray  # (K + 1,)
     boxes: np.ndarray  # (N, 4) float64, fractions of the frame
     targets: np.ndarray  # (N, NUM_ACTIONS) uint8
+    scores: np.ndarray  # (N,) float32 of the detections, NaN of ground truth
 
     def __len__(self):
         return len(self.seconds)
 
 
-def read_list(path, every=1):
-    """Read the keyframes of a list whose seconds are divisible by ``every``; raise InputError if it is damaged."""
+def read_list(path, every=1, min_score=0.0, detections=True):
+    """Read the keyframes of a list whose seconds are divisible by ``every``; raise InputError if it is damaged.
+
+    Detections with a score below ``min_score`` are skipped, or with ``detections`` False all of them; ground truth is
+    not.
+    """
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: no such list; the rule list_ava writes it")
     try:
-        return _read_list(path, every)
+        return _read_list(path, every, min_score, detections)
     except (ValueError, OverflowError) as error:
         raise InputError(f"{path}: damaged ({shortened(str(error))}); delete it to write it again") from error
 
 
-def _read_list(path, every):
+def _read_list(path, every, min_score, detections):
     # Coordinates are read as text, too, as pandas' fast parser may be off by the last bit.
-    text = dict.fromkeys(["video", "x1", "y1", "x2", "y2", "labels"], str)
+    text = dict.fromkeys(["video", "x1", "y1", "x2", "y2", "labels", "score"], str)
     rows = pd.read_csv(path, dtype=text | {"second": int, "center": int}, keep_default_na=False)
     if list(rows.columns) != COLUMNS:
         raise InputError(f"{path}: its columns must be {','.join(COLUMNS)}")
-    rows = rows[rows.second % every == 0]
+    true, scores = rows.score == "", pd.to_numeric(rows.score.mask(rows.score == ""))
+    used = (rows.second % every == 0) & (true | (scores >= min_score if detections else False))
+    rows, scores = rows[used], scores[used]
     if rows.empty:
-        raise InputError(f"{path}: no box in it" + (f" at a second divisible by {every}" if every > 1 else ""))
+        seconds = f" at a second divisible by {every}" * (every > 1)
+        scored = f" with a score of at least {min_score}" * (min_score > 0)
+        raise InputError(f"{path}: no box in it{seconds}{scored}")
     key = rows[["video", "second"]]
     first = np.flatnonzero((key != key.shift()).any(axis=1))
     boxes = rows[["x1", "y1", "x2", "y2"]].to_numpy(str).astype(float)
@@ -193,6 +211,7 @@ def _read_list(path, every):
         first=np.append(first, len(rows)),
         boxes=boxes,
         targets=action_targets(rows.labels),
+        scores=scores.to_numpy(np.float32),
     )
 
 

@@ -77,7 +77,10 @@ def normalize_clips(clips, normalization):
     """
     if normalization.channel_order == "bgr":
         clips = clips.flip(1)
-    return clips.float().div(255).sub_(normalization.mean).div_(normalization.std)
+    mean = normalization.mean
+    if isinstance(mean, tuple):
+        mean = torch.tensor(mean, device=clips.device).view(3, 1, 1, 1)
+    return clips.float().div(255).sub_(mean).div_(normalization.std)
 
 
 def batches_of_epoch(clips, batch_size, seed, epoch):

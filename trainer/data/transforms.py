@@ -138,6 +138,23 @@ def _positions(geometry, axis):
     return np.maximum(centers * scale - np.float32(0.5), 0)
 
 
+def hsv_jitter(rng, clip, amounts):
+    """Shift hue, saturation and value of a uint8 RGB clip (T, H, W, 3) in place, by one random draw each.
+
+    ``amounts``: the most degrees of hue, and the most parts of the range of saturation and value.
+    """
+    most = (round(amounts[0] / 2), round(amounts[1] * 255), round(amounts[2] * 255))  # OpenCV counts hue in 2 degrees
+    shift_hsv(clip, [int(rng.integers(-bound, bound, endpoint=True)) for bound in most])
+
+
+def shift_hsv(clip, shifts):
+    """Add ``shifts`` to hue (modulo 180), saturation and value (clipped to 0..255) of a uint8 RGB clip, in place."""
+    for frame in clip:
+        hsv = cv2.cvtColor(frame, cv2.COLOR_RGB2HSV).astype(np.int32) + shifts
+        hsv[..., 0] %= 180
+        cv2.cvtColor(hsv.clip(0, 255).astype(np.uint8), cv2.COLOR_HSV2RGB, dst=frame)
+
+
 def boxes_in_crop(boxes, geometry):
     """Boxes given as fractions of the frame, in pixels of ``geometry`` and clipped to it: (n, 4) float64.
 

@@ -1,20 +1,21 @@
-"""Score AVA by frame mAP at IoU 0.5, by two protocols, and write files for ActivityNet's own script.
+"""Score AVA by frame mAP at IoU 0.5, by three protocols, and write files for ActivityNet's own script.
 
-"published" is how SlowFast's helper, and with it the SEVERE benchmark, scores; published numbers compare only with it.
-"official" is ActivityNet's script (get_ava_performance.py). They share these rules: an image is a video and a second; a
-detection looks only at the box of its class and image that it overlaps most (first of equals) and matches at IoU >=
-0.5; the first detection to match a box is a true positive, every other one a false positive; detections without extent
-do not count; AP is the area under the precision envelope at all points. They differ in these:
+"published" is how SlowFast's helper, and with it the SEVERE benchmark, scores; its published numbers compare only with
+it. "official" is ActivityNet's script (get_ava_performance.py). "alphaction" is how AlphAction, and with it VideoMAE's
+action detection, scores. They share these rules: an image is a video and a second; a detection looks only at the box of
+its class and image that it overlaps most (first of equals) and matches at IoU >= 0.5; the first detection to match a
+box is a true positive, every other one a false positive; detections without extent do not count; AP is the area under
+the precision envelope at all points. They differ in these:
 
-                                           published            official
-    "first" among detections               in order of rows     by descending score
-    "first" among boxes                    in order of rows     by descending person number
-    detections of an image                 all                  the 50 best, all classes together
-    images that the ground truth lacks     false positives      ignored
+                                           published            alphaction           official
+    "first" among detections               in order of rows     by descending score  by descending score
+    "first" among boxes                    in order of rows     in order of rows     by descending person number
+    detections of an image                 all                  all                  the 50 best of all classes
+    images that the ground truth lacks     false positives      false positives      ignored
 
-How far the two numbers lie apart depends on duplicate detections of a person: the published protocol gives a box to the
-first row, not to the best score. On the duplicates of tests/fixtures/metrics/medium_a it gives 0.33, the official one
-0.42. Both leave out the excluded seconds.
+How far the numbers lie apart depends on duplicate detections of a person: the published protocol gives a box to the
+first row, not to the best score. On the duplicates of tests/fixtures/metrics/medium_a it gives 0.33, the
+others 0.42. All leave out the excluded seconds.
 
 Tied scores: both references sort a class's detections by an unstable argsort and reverse the result, so their order
 among ties depends on numpy and CPU. Here the sort is stable, then reversed: of equal scores, later rows rank first. It
@@ -34,20 +35,21 @@ from trainer.utils.files import atomic_write
 
 
 def score_test(data, predictions) -> tuple[pd.DataFrame, dict[str, float]]:
-    """Return the average precision of each class, by both protocols, and the means.
+    """Return the average precision of each class, by the protocol of ``data`` and the official one, and the means.
 
-    ``data``: paths (trainer.config.Data); ``predictions``: arrays video, second, box, score, a row per person box.
+    ``data``: paths and protocol (trainer.config.Data); ``predictions``: arrays video, second, box, score, a row per
+    person box.
     """
     arguments = compared(data, predictions)
-    table, official = frame_map(*arguments), frame_map(*arguments, protocol="official")
+    table, official = (frame_map(*arguments, protocol=name) for name in (data.protocol, "official"))
     table["official_ap"] = official["ap"]
     return table, {"mAP": table["ap"].mean(), "official_mAP": official["ap"].mean()}
 
 
 def score_validation(data, predictions) -> float:
-    """Return the mAP of every fourth second, by the published protocol; arguments as in ``score_test``."""
+    """Return the mAP of every fourth second, by the protocol of ``data``; arguments as in ``score_test``."""
     ground_truth, *rest = compared(data, predictions)
-    return frame_map(ava_csv.every_fourth_second(ground_truth), *rest)["ap"].mean()
+    return frame_map(ava_csv.every_fourth_second(ground_truth), *rest, protocol=data.protocol)["ap"].mean()
 
 
 def judge_test(data, predictions) -> pd.DataFrame:
@@ -160,8 +162,8 @@ class Matched:
 
 def match(ground_truth: GroundTruth, detections: Detections, classes, excluded, protocol) -> Matched:
     """Decide for each detection that counts whether it is a true positive; arguments as in ``frame_map``."""
-    if protocol not in ("published", "official"):
-        raise ValueError(f"protocol must be 'published' or 'official', not {protocol!r}")
+    if protocol not in ("published", "official", "alphaction"):
+        raise ValueError(f"protocol must be 'published', 'official' or 'alphaction', not {protocol!r}")
     bad = len(detections) - np.isfinite(detections.score).sum()
     if bad:
         raise InputError(f"{bad} of {len(detections)} scores are not finite: did training diverge?")
@@ -173,6 +175,8 @@ def match(ground_truth: GroundTruth, detections: Detections, classes, excluded, 
     if protocol == "official":
         best = ava_official.best_of_image(image, detections.action[rows], detections.box[rows], detections.score[rows])
         rows, image = rows[best], image[best]
+    elif protocol == "alphaction":
+        rows = rows[np.lexsort((-detections.score[rows], image))]
     x1, y1, x2, y2 = detections.box[rows].T
     extended = (x1 < x2) & (y1 < y2)
     rows, image = rows[extended], image[extended]

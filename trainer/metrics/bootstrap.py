@@ -72,7 +72,7 @@ def resampled_scores(metric, data, predictions, number: int, seed: int):
         videos = {*truth.videos[np.unique(truth.video)], *detections.videos}
         resamples = draw_resamples(videos, number, seed)
         arguments = truth, detections, classes, excluded, resamples.videos, _with_test_set(resamples)
-        protocols = {"mAP": "published", "official_mAP": "official"}
+        protocols = {"mAP": data.protocol, "official_mAP": "official"}
         return resamples, list(classes.values()), {name: frame_aps(*arguments, of) for name, of in protocols.items()}
     scores, labels = predictions["score"], predictions["target"]
     names = charades.read_class_names(data.label_map, scores.shape[1])

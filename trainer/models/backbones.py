@@ -1,8 +1,9 @@
-"""The backbones: torchvision's video ResNets without pooling and classifier, a record for each.
+"""The backbones: torchvision's video ResNets without pooling and classifier, and video transformers; a record for each.
 
 A backbone maps normalized clips (B, 3, T, H, W) to features (B, channels, T/time_stride, H/space_stride,
-W/space_stride), rounded up. Its parameters carry torchvision's names (``stem.*``, ``layer1.*`` to ``layer4.*``), so its
-``state_dict`` is that of torchvision's network without ``fc``. A new one is a function that builds it and a record.
+W/space_stride), rounded up. The parameters of a ResNet carry torchvision's names (``stem.*``, ``layer1.*`` to
+``layer4.*``), so its ``state_dict`` is that of torchvision's network without ``fc``; those of a transformer carry
+VideoMAE's. A new one is a function that builds it and a record.
 
 The module imports no PyTorch, as the plan of the workflow reads names and strides.
 """
@@ -19,6 +20,8 @@ from trainer.utils.errors import InputError
 if TYPE_CHECKING:
     from torch import nn
 
+    from trainer.config import Clip
+
 
 @dataclass(frozen=True)
 class Backbone:
@@ -29,18 +32,36 @@ class Backbone:
     time_stride: int  # frames of a clip per frame of its features
     space_stride: int  # pixels of a clip per pixel of its features
     recipe: str  # how it is fine-tuned unless a row of the methods table says otherwise; a name of config/recipes.yaml
+    depth: int | None = None  # blocks of a transformer, which drop path, layer decay and recomputation count; else None
+    num_frames: int | None = None  # of a clip, where only one length fits
+
+    def misfit(self, clip: Clip, drop_path: float, layer_decay: float) -> str | None:
+        """Return which setting of a recipe does not fit, what is expected and what it is; None if all fit."""
+        frames, crop = clip.num_frames, clip.crop
+        for name, size, stride in (("num_frames", frames, self.time_stride), ("crop", crop, self.space_stride)):
+            if size % stride:
+                return f"clip: {name}: expected a multiple of {stride}, got {size}"
+        if self.num_frames not in (None, frames):
+            return f"clip: num_frames: expected {self.num_frames}, got {frames}"
+        if not self.depth and drop_path:
+            return f"drop_path: expected 0, as it is no transformer, got {drop_path}"
+        if not self.depth and layer_decay != 1:
+            return f"training: layer_decay: expected 1, as it is no transformer, got {layer_decay}"
+        return None
 
 
-def build_backbone(name: str, bn_eps: float = 1e-5) -> nn.Module:
+def build_backbone(name: str, bn_eps: float = 1e-5, drop_path: float = 0.0, recompute: bool = False) -> nn.Module:
     """Build a randomly initialized backbone.
 
-    ``bn_eps`` is in no checkpoint; CtP was pre-trained with 1e-3, the others with 1e-5.
+    ``bn_eps`` is in no checkpoint; CtP was pre-trained with 1e-3, the others with 1e-5. ``drop_path`` and ``recompute``
+    are of transformers, see `trainer.models.vit`.
     """
     from torch import nn
 
     if name not in BACKBONES:
         raise InputError(f"unknown backbone {name!r}; known: {', '.join(BACKBONES)}")
-    backbone = BACKBONES[name].build()
+    record = BACKBONES[name]
+    backbone = record.build(drop_path=drop_path, recompute=recompute) if record.depth else record.build()
     for module in backbone.modules():
         if isinstance(module, nn.BatchNorm3d):
             module.eps = bn_eps
@@ -75,9 +96,26 @@ def _r2plus1d_18_tclr():
     return backbone
 
 
+def _transformer(**size):
+    """Build VideoMAE's transformer."""
+    from trainer.models.vit import VisionTransformer
+
+    return VisionTransformer(**size)
+
+
+def _vit(width, depth, heads, tubelet=2, recipe="vit"):
+    """Return the record of a transformer of 16 x 16 px patches, of 8 of them in time and 14 x 14 in pre-training."""
+    build = partial(_transformer, width=width, depth=depth, heads=heads, tubelet=tubelet)
+    return Backbone(build, width, tubelet, 16, recipe, depth, num_frames=8 * tubelet)
+
+
 BACKBONES = {
     "r2plus1d_18": Backbone(partial(_video_resnet, "r2plus1d_18"), 512, 8, 16, "r2plus1d"),
     "r2plus1d_18_tclr": Backbone(_r2plus1d_18_tclr, 512, 4, 16, "r2plus1d"),
     "r3d_18": Backbone(partial(_video_resnet, "r3d_18"), 512, 8, 16, "r2plus1d"),
     "mc3_18": Backbone(partial(_video_resnet, "mc3_18"), 512, 1, 16, "r2plus1d"),  # layers 2 to 4: frame by frame
+    "vit_s_16": _vit(384, 12, 6),
+    "vit_b_16": _vit(768, 12, 12),
+    "vit_l_16": _vit(1024, 24, 16),
+    "vit_b_16_umt": _vit(768, 12, 12, tubelet=1, recipe="vit_8_frames"),  # 8 frames, each its own time step
 }

@@ -7,18 +7,27 @@ from trainer import config
 from trainer.datasets import task
 from trainer.models.backbones import BACKBONES, build_backbone
 from trainer.models.channels_last import choose_layout
+from trainer.utils.errors import InputError
 
 
 class Network(nn.Module):
     """``backbone`` and ``head``; logits in training, probabilities in evaluation.
 
-    The last layer of a head is its ``projection``.
+    The last layer of a head is its ``projection``. A ``frozen`` backbone stays in evaluation mode and has no gradients.
     """
 
-    def __init__(self, backbone: nn.Module, head: nn.Module):
+    def __init__(self, backbone: nn.Module, head: nn.Module, frozen: bool = False):
         super().__init__()
-        self.backbone = backbone
+        self.backbone = backbone.requires_grad_(not frozen)
         self.head = head
+        self.frozen = frozen
+        self.train()
+
+    def train(self, mode: bool = True):
+        """Set the mode of the head, and of a backbone that is not frozen."""
+        super().train(mode)
+        self.backbone.train(mode and not self.frozen)
+        return self
 
     def forward(self, clips: Tensor, boxes: Tensor | None = None) -> Tensor:
         """Score normalized clips (B, 3, T, H, W): (N, classes) at N ``boxes``, or (B, classes) without boxes."""
@@ -31,7 +40,15 @@ class Network(nn.Module):
 
 
 def build_model(run: config.Run) -> Network:
-    """Build the randomly initialized network of a run."""
-    backbone = build_backbone(run.model.backbone, run.model.bn_eps)
+    """Build the randomly initialized network of a run; raise InputError if its settings do not fit the backbone."""
+    model = run.model
+    backbone = build_backbone(model.backbone, model.bn_eps, model.drop_path, run.machine.activation_checkpointing)
     choose_layout(backbone, run.clip)
-    return Network(backbone, task(run.dataset).build_head(run, BACKBONES[run.model.backbone]))
+    record = BACKBONES[model.backbone]
+    if problem := record.misfit(run.clip, model.drop_path, run.training.layer_decay):
+        raise InputError(f"{problem}, with backbone {model.backbone}")
+    head = task(run.dataset).build_head(run, record)
+    if model.head_scale:
+        nn.init.normal_(head.projection.weight, std=0.02 * model.head_scale)
+        nn.init.zeros_(head.projection.bias)
+    return Network(backbone, head, model.frozen)

@@ -9,34 +9,38 @@ from torch.nn.functional import max_pool2d
 from torch.utils.data import Dataset
 from torchvision.ops import roi_align
 
+from trainer.config import Boxes
 from trainer.data.ava_lists import read_list
 from trainer.data.clips import read_clip
 from trainer.data.frame_archive import FrameArchive
 from trainer.data.jpeg import frame_size
 from trainer.data.loaders import Sample, evaluation_loader
-from trainer.data.transforms import boxes_in_crop, center_crop, full_frame, random_crop
+from trainer.data.regions import extended, jittered, regions_in_crop
+from trainer.data.transforms import center_crop, full_frame, hsv_jitter, random_crop
 from trainer.datasets import DATASETS
 from trainer.models.backbones import Backbone
 from trainer.predict import probabilities, run_inference
 
 VALIDATION_SECONDS = 4  # validation during training looks at every fourth second
+SEVERE_BOXES = Boxes()
 
 
-def clip_indices(center, frames, stride, available):
-    """Return the frame indices of a clip around ``center``.
+def clip_indices(center, frames, stride, available, lead=None):
+    """Return the frame indices of a clip that begins ``lead`` frames before ``center`` (None: half the clip).
 
-    Of 32 frames with stride 2 they are center - 32, center - 30, ..., center + 30. Those outside the
-    video become its first or last frame.
+    Of 32 frames with stride 2 they are center - 32, center - 30, ..., center + 30. Fractions become the nearest frame,
+    and those outside the video its first or last one.
     """
-    start = center - frames * stride // 2
-    return np.clip(start + stride * np.arange(frames), 0, available - 1)
+    start = center - (frames * stride // 2 if lead is None else lead)
+    return np.clip(np.rint(start + stride * np.arange(frames)).astype(int), 0, available - 1)
 
 
 class AvaClips(Dataset):
     """Clips around keyframes; ``crop_of(height, width)`` returns the `ResizeCrop` of an item."""
 
-    def __init__(self, key_frames, frames, clip, crop_of):
+    def __init__(self, key_frames, frames, clip, crop_of, boxes=SEVERE_BOXES):
         self.key_frames, self.frames, self.clip, self.crop_of = key_frames, frames, clip, crop_of
+        self.boxes = boxes
 
     def __len__(self):
         return len(self.key_frames)
@@ -44,10 +48,14 @@ class AvaClips(Dataset):
     @property
     def item_bytes(self) -> int:
         """About the size of an item in memory: films are at most twice as wide as high."""
-        return self.clip.num_frames * self.clip.crop * 2 * self.clip.crop * 3
+        return self.clip.num_frames * self.clip.test_side * 2 * self.clip.test_side * 3
 
     def __getitem__(self, row) -> Sample:
-        return self._sample(row, self.crop_of)
+        return self._sample(row, self.crop_of, self._extended)
+
+    def _extended(self, pixels, regions):
+        extension = self.boxes.extension
+        return extended(regions, pixels.shape[1:3], extension) if extension else regions
 
     def sizes(self):
         """Return (height, width) of each item's frames, from the header of its video's first frame."""
@@ -57,19 +65,22 @@ class AvaClips(Dataset):
         }
         return [header[video] for video in videos]
 
-    def _sample(self, row, crop_of):
+    def _sample(self, row, crop_of, change):
+        """Read an item; ``change(pixels, regions)`` may change its pixels in place, and returns its regions."""
         table = self.key_frames
         video = str(table.videos[row])
         mine = slice(table.first[row], table.first[row + 1])
         available = self.frames.count(video)
-        indices = clip_indices(table.centers[row], self.clip.num_frames, self.clip.stride, available)
+        clip = self.clip
+        indices = clip_indices(table.centers[row], clip.num_frames, clip.stride, available, clip.lead)
         pixels, crop = read_clip(self.frames, video, indices, crop_of)
+        regions = change(pixels, regions_in_crop(table.boxes[mine], crop, self.boxes.convention))
         return Sample(
             clip=torch.from_numpy(pixels),
             targets=torch.from_numpy(table.targets[mine].astype(np.float32)),
             name=f"{video} second {table.seconds[row]}",
             row=row,
-            boxes=torch.from_numpy(boxes_in_crop(table.boxes[mine], crop).astype(np.float32)),
+            boxes=torch.from_numpy(regions.astype(np.float32)),
             origins=torch.from_numpy(table.boxes[mine].astype(np.float32)),
         )
 
@@ -77,31 +88,47 @@ class AvaClips(Dataset):
 class AvaTrainingClips(AvaClips):
     """Randomly cropped clips. An item is (epoch, row); its random numbers depend on these and the seed alone."""
 
-    def __init__(self, key_frames, frames, clip, seed):
-        super().__init__(key_frames, frames, clip, None)
+    def __init__(self, key_frames, frames, clip, seed, boxes=SEVERE_BOXES):
+        super().__init__(key_frames, frames, clip, None, boxes)
         self.seed = seed
 
     def __getitem__(self, item) -> Sample:
         epoch, row = item
         rng = np.random.default_rng([self.seed, epoch, row])
-        return self._sample(row, lambda *size: random_crop(rng, *size, self.clip.short_side_range, self.clip.crop))
+        clip = self.clip
+        return self._sample(
+            row,
+            lambda *size: random_crop(rng, *size, clip.short_side_range, clip.crop),
+            partial(self._jittered, rng),
+        )
+
+    def _jittered(self, rng, pixels, regions):
+        if self.clip.hsv_jitter:
+            hsv_jitter(rng, pixels, self.clip.hsv_jitter)
+        amounts = self.boxes.jitter
+        return jittered(regions, pixels.shape[1:3], amounts, rng.random((4, len(regions)))) if amounts else regions
 
 
 def training_set(run):
     """Return the training clips of a run; items are (epoch, row)."""
-    return AvaTrainingClips(read_list(run.data.train), FrameArchive(run.data.frames), run.clip, run.seed)
+    boxes = run.boxes
+    key_frames = read_list(run.data.train, min_score=boxes.min_score, detections=boxes.train_detections)
+    return AvaTrainingClips(key_frames, FrameArchive(run.data.frames), run.clip, run.seed, boxes)
 
 
 def validation_set(run):
     """Return the clips validated during training: every fourth second, the center of the frame."""
-    crop_of = partial(center_crop, short=run.clip.crop)
-    return AvaClips(read_list(run.data.test, VALIDATION_SECONDS), FrameArchive(run.data.frames), run.clip, crop_of)
+    return _test_clips(run, partial(center_crop, short=run.clip.crop), every=VALIDATION_SECONDS)
 
 
 def test_set(run):
     """Return the test clips: every key second, the whole width of the frame."""
-    crop_of = partial(full_frame, short=run.clip.crop)
-    return AvaClips(read_list(run.data.test), FrameArchive(run.data.frames), run.clip, crop_of)
+    return _test_clips(run, partial(full_frame, short=run.clip.test_side))
+
+
+def _test_clips(run, crop_of, every=1):
+    key_frames = read_list(run.data.test, every, min_score=run.boxes.min_score)
+    return AvaClips(key_frames, FrameArchive(run.data.frames), run.clip, crop_of, run.boxes)
 
 
 class AvaHead(nn.Module):
@@ -113,9 +140,9 @@ class AvaHead(nn.Module):
 
     resolution = 7  # of RoIAlign
 
-    def __init__(self, channels: int, space_stride: int, classes: int, dropout: float):
+    def __init__(self, channels: int, space_stride: int, classes: int, dropout: float, aligned: bool = True):
         super().__init__()
-        self.space_stride = space_stride
+        self.space_stride, self.aligned = space_stride, aligned
         self.dropout = nn.Dropout(dropout)
         self.projection = nn.Linear(channels, classes)
 
@@ -131,7 +158,7 @@ class AvaHead(nn.Module):
             output_size=self.resolution,
             spatial_scale=1 / self.space_stride,
             sampling_ratio=0,  # adaptive: as many samples per bin as it has feature pixels
-            aligned=True,
+            aligned=self.aligned,
         )
         maximum = max_pool2d(pooled, self.resolution).flatten(1)  # not amax, which shares gradients out among ties
         logits = self.projection(self.dropout(maximum))
@@ -140,7 +167,8 @@ class AvaHead(nn.Module):
 
 def build_head(run, backbone: Backbone) -> AvaHead:
     """Return the head for features of ``backbone``."""
-    return AvaHead(backbone.channels, backbone.space_stride, DATASETS["ava"].num_classes, run.model.dropout)
+    aligned = run.boxes.convention == "slowfast"
+    return AvaHead(backbone.channels, backbone.space_stride, DATASETS["ava"].num_classes, run.model.dropout, aligned)
 
 
 def predict_validation(model, run, group):
@@ -166,4 +194,6 @@ def predict_boxes(model, clips, run, group):
 
     predictions = run_inference(evaluation_loader(clips, run, group.rank), score, model, group)
     listed = clips.key_frames
+    if clips.boxes.weight_by_score:
+        predictions["score"] *= listed.scores[:, None]
     return predictions | {"video": listed.videos[predictions["row"]], "second": listed.seconds[predictions["row"]]}

@@ -22,12 +22,12 @@ from trainer.predict import probabilities, run_inference
 
 def clip_span(frames, stride):
     """Return the number of frames from a clip's first to its last: 249 for 32 frames, stride 8."""
-    return (frames - 1) * stride + 1
+    return round((frames - 1) * stride) + 1
 
 
 def clip_indices(start, frames, stride, available):
-    """Return frame indices from ``start`` on; those outside the video become its first or last frame."""
-    return np.clip(start + stride * np.arange(frames), 0, available - 1)
+    """Return the frame indices nearest to a clip from ``start`` on; outside the video its first or last frame."""
+    return np.clip(np.rint(start + stride * np.arange(frames)).astype(int), 0, available - 1)
 
 
 def random_start(rng, span, available):
@@ -128,7 +128,7 @@ class CharadesTestVideos(Dataset):
     @property
     def item_bytes(self) -> int:
         """About the size of an item in memory: videos are at most twice as wide as high, pixels are float32."""
-        return self.clip.test_clips * self.clip.num_frames * self.clip.crop * 2 * self.clip.crop * 3 * 4
+        return self.clip.test_clips * self.clip.num_frames * self.clip.test_side * 2 * self.clip.test_side * 3 * 4
 
     def __getitem__(self, row) -> VideoViews:
         video, available = str(self.videos.names[row]), int(self.videos.frames[row])
@@ -137,7 +137,7 @@ class CharadesTestVideos(Dataset):
         indices = [clip_indices(start, self.clip.num_frames, self.clip.stride, available) for start in starts]
         distinct, places = np.unique(indices, return_inverse=True)
         pixels, whole = read_clip(
-            self.frames, video, distinct, lambda *size: full_frame(*size, self.clip.crop), float32_resizer
+            self.frames, video, distinct, lambda *size: full_frame(*size, self.clip.test_side), float32_resizer
         )
         return VideoViews(
             frames=torch.from_numpy(pixels),

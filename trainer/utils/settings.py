@@ -33,6 +33,7 @@ settings = partial(
 # Strict, as "3" and True are no numbers in a config.
 Whole = Annotated[int, Strict(), Field(ge=0)]
 Count = Annotated[int, Strict(), Field(ge=1)]
+Switch = Annotated[bool, Strict()]
 Number = Annotated[float, Strict(), Field(ge=0)]
 Positive = Annotated[float, Strict(), Field(gt=0)]
 Fraction = Annotated[float, Strict(), Field(ge=0, lt=1)]

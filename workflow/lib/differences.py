@@ -8,7 +8,7 @@ def differences(config, published, methods) -> list[tuple[str, str, str]]:
 
     Both are nested mappings in the shape of config.yaml and recipes.yaml. ``methods``: {method: its row of the methods
     table}, for the selected methods; they are compared with the settings under ``published["method"]``. Settings of
-    datasets and recipes that are not selected are not compared.
+    datasets and recipes that are not selected are not compared, nor are methods whose recipe is not a published one.
     """
     of_method = published["method"]
     used = _without(published, {"method", *DATASETS} - set(config["datasets"]))
@@ -16,6 +16,8 @@ def differences(config, published, methods) -> list[tuple[str, str, str]]:
     used["recipes"] = {name: recipe for name, recipe in used["recipes"].items() if name in recipes}
     found = compare(config, used)
     for name, row in methods.items():
+        if row["recipe"] not in published["recipes"]:
+            continue
         found += compare({key: type(value)(row[key]) for key, value in of_method.items()}, of_method, f"{name}: ")
     return found
 

@@ -5,7 +5,7 @@ Nothing here needs Snakemake, PyTorch or the files themselves, apart from the ta
 
 import re
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from functools import cache, cached_property
 from pathlib import Path
 from urllib.parse import quote
@@ -225,6 +225,7 @@ class Experiment:
         """Return the settings of a run, in the shape of `trainer.config.Run`."""
         row = self.method(method)
         recipe = asdict(self.config.recipes[row.recipe][dataset])
+        tuning = {setting.name: recipe[setting.name] for setting in fields(run_config.Tuning)}
         return {
             "dataset": dataset,
             "method": method,
@@ -234,12 +235,13 @@ class Experiment:
                 "checkpoint": self.checkpoint(method),
                 "layout": row.layout,
                 "bn_eps": row.bn_eps,
-                "dropout": recipe["dropout"],
+                **tuning,
             },
             "clip": recipe["clip"],
             "normalization": {"channel_order": row.channel_order, "mean": row["mean"], "std": row["std"]},
-            "data": self.run_data(dataset),
+            "data": self.run_data(dataset) | {"protocol": recipe["protocol"]},
             "training": recipe["training"],
+            "boxes": recipe["boxes"],
             "machine": asdict(self.config.machine) | {"world_size": self.gpus(dataset) or 1},
         }
 

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from trainer.bootstrap import Bootstrap
-from trainer.config import Machine, Recipe
+from trainer.config import Machine, Recipe, check_ava_settings
 from trainer.datasets import DATASETS
 from trainer.models.methods_table import check_label
 from trainer.utils.files import atomic_write
@@ -50,6 +50,11 @@ def _check_file(path):
     return path
 
 
+def _split_numbers(cell):
+    return tuple(cell.split(",")) if isinstance(cell, str) and "," in cell else cell
+
+
+Channel = Annotated[float, Field(ge=0)]
 PlannedPath = Annotated[PathText, AfterValidator(check_path)]  # becomes part of the paths of a rule
 Label = Annotated[Text, AfterValidator(check_label)]  # a cell of tables, also of those that spreadsheets open
 
@@ -110,7 +115,7 @@ class Ava(DatasetConfig):
     short_side: Annotated[Count, Field(ge=16)] | None
     """px; null: native size. Another size makes other archives and changes the pixels"""
     min_person_score: Annotated[Number, Field(le=1)]
-    """person detections with a lower score are dropped"""
+    """person detections with a lower score are not listed; recipes use those from their `boxes.min_score` on"""
 
     @model_validator(mode="after")
     def _check(self):
@@ -185,6 +190,15 @@ class Config:
             raise ValueError(
                 f"{dataset}: gpus: expected a divisor of {key}: training: micro_batches {micro_batches}, got {gpus}"
             )
+        if recipe.boxes.min_score < self.ava.min_person_score:
+            raise ValueError(
+                f"{key}: boxes: min_score: expected at least ava: min_person_score {self.ava.min_person_score}, got "
+                f"{recipe.boxes.min_score}"
+            )
+        try:
+            check_ava_settings(dataset, recipe)
+        except ValueError as error:
+            raise ValueError(f"{key}: {error}") from error
         views = (recipe.clip.test_clips, recipe.clip.test_crops)
         if DATASETS[dataset].single_view and views != (1, 1):
             raise ValueError(f"{key}: clip: expected test_clips 1 and test_crops 1, got {views[0]} and {views[1]}")
@@ -239,8 +253,9 @@ class MethodRow:
     """epsilon of BatchNorm. CtP was pre-trained with 1e-3; the released code runs 1e-5"""
     channel_order: Literal["rgb", "bgr"]
     """order of the input's color channels. TCLR was pre-trained on BGR; the released configs feed RGB"""
-    mean: Annotated[float, Field(ge=0)]
-    """subtracted from pixels in [0, 1]. TCLR was pre-trained without normalization; the released configs normalize"""
+    mean: Annotated[Channel | tuple[Channel, Channel, Channel], BeforeValidator(_split_numbers)]
+    """subtracted from pixels in [0, 1]: a number, or red,green,blue. TCLR was pre-trained without normalization; the
+    released configs normalize"""
     std: Annotated[float, Field(gt=0)]
     """by which the difference is divided"""
 

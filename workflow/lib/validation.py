@@ -255,21 +255,17 @@ def _check_checkpoint(where, row):
 
 
 def _check_recipe_fits(where, row, config):
-    """Raise InputError if a clip of the recipe is no multiple of what the backbone divides it by."""
+    """Raise InputError if a setting of the recipe does not fit the backbone."""
     backbone = BACKBONES[row.backbone]
     for dataset in config.datasets:
         if dataset not in config.recipes[row.recipe]:
             raise InputError(f"{where}: recipe: {row.recipe} has no settings for {dataset}")
-        clip = config.recipes[row.recipe][dataset].clip
-        for name, size, stride in (
-            ("num_frames", clip.num_frames, backbone.time_stride),
-            ("crop", clip.crop, backbone.space_stride),
-        ):
-            if size % stride:
-                raise InputError(
-                    f"config: recipes: {row.recipe}: {dataset}: clip: {name}: expected a multiple of {stride}, the "
-                    f"stride of backbone {row.backbone} ({where}), got {size}"
-                )
+        recipe = config.recipes[row.recipe][dataset]
+        if problem := backbone.misfit(recipe.clip, recipe.drop_path, recipe.training.layer_decay):
+            own = f"; its own recipe is {backbone.recipe}" * (row.recipe != backbone.recipe)
+            raise InputError(
+                f"config: recipes: {row.recipe}: {dataset}: {problem}, with backbone {row.backbone} ({where}){own}"
+            )
 
 
 def _text(path):

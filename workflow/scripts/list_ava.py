@@ -90,7 +90,7 @@ def check_score_files(ground_truth, excluded, label_map):
 def log_split(split, boxes, skipped):
     """Log what the list of a split holds and which rows it skips."""
     per_second = [of_second for seconds in boxes.values() for of_second in seconds.values()]
-    labels = Counter(action for of_second in per_second for actions in of_second.values() for action in actions)
+    labels = Counter(action for of_second in per_second for box in of_second.values() for action in box.actions)
     log.info(
         "%s: %d films, %d key seconds, %d boxes, %d labels of %d actions",
         *(split, len(boxes), len(per_second), sum(map(len, per_second)), labels.total(), len(labels)),

@@ -57,8 +57,8 @@ def test_the_list_keeps_texts_repeats_and_boxes_without_an_action(tmp_path, file
     (tmp_path / "pred.csv").write_text("v1,0902,0.10,0.2,0.3,0.4,,0.95\nv1,0902,0.1,0.2,0.3,0.4,-1,0.95\n")
     boxes, _ = ava_lists.collect_boxes([files[1]], VIDEOS, ava_lists.key_seconds(900, 1801))
     assert [row[3:] for row in ava_lists.list_rows(boxes, 900, 30)] == [
-        ("0.10", "0.2", "0.3", "0.4", ""),  # told apart by their texts
-        ("0.1", "0.2", "0.3", "0.4", ""),
+        ("0.10", "0.2", "0.3", "0.4", "", "0.95"),  # told apart by their texts
+        ("0.1", "0.2", "0.3", "0.4", "", "0.95"),
     ]
 
 
@@ -151,7 +151,7 @@ def test_wrong_lists(tmp_path):
     (tmp_path / "other.csv").write_text("video,frames\n")
     with pytest.raises(InputError, match="its columns must be video,second,center"):
         ava_lists.read_list(tmp_path / "other.csv")
-    (tmp_path / "empty.csv").write_text(",".join(ava_lists.COLUMNS) + "\na,903,90,0,0,1,1,\n")
+    (tmp_path / "empty.csv").write_text(",".join(ava_lists.COLUMNS) + "\na,903,90,0,0,1,1,,\n")
     assert len(ava_lists.read_list(tmp_path / "empty.csv")) == 1
     with pytest.raises(InputError, match="no box in it at a second divisible by 4"):
         ava_lists.read_list(tmp_path / "empty.csv", 4)
@@ -160,23 +160,38 @@ def test_wrong_lists(tmp_path):
 @pytest.mark.parametrize(
     "row",
     [
-        "a,9x3,90,0,0,1,1,",
-        "a,903,99999999999999999999,0,0,1,1,",
-        "a,903,-1,0,0,1,1,",
-        "a,903,90,0,0,nan,1,",
-        "a,903,90,0,0,x,1,",
-        "a,903,90,0,0,1,1,0",
-        "a,903,90,0,0,1,1,81",
-        "a,903,90,0,0,1,1,x",
+        "a,9x3,90,0,0,1,1,,",
+        "a,903,99999999999999999999,0,0,1,1,,",
+        "a,903,-1,0,0,1,1,,",
+        "a,903,90,0,0,nan,1,,",
+        "a,903,90,0,0,x,1,,",
+        "a,903,90,0,0,1,1,0,",
+        "a,903,90,0,0,1,1,81,",
+        "a,903,90,0,0,1,1,x,",
+        "a,903,90,0,0,1,1,1,high",
         "a,903",
         "\0" * 100,
         "é",
     ],
 )
 def test_a_damaged_list_is_named(tmp_path, row):
-    (tmp_path / "list.csv").write_text(",".join(ava_lists.COLUMNS) + f"\na,902,60,0,0,1,1,1\n{row}\n", "latin-1")
+    (tmp_path / "list.csv").write_text(",".join(ava_lists.COLUMNS) + f"\na,902,60,0,0,1,1,1,\n{row}\n", "latin-1")
     with pytest.raises(InputError, match=r"list\.csv: damaged \(.*\); delete it to write it again"):
         ava_lists.read_list(tmp_path / "list.csv")
+
+
+def test_a_run_sees_the_ground_truth_and_detections_from_its_score_on(tmp_path):
+    rows = ["902,60,0,0,1,1,1,", "902,60,0,0,1,0.5,2,0.85", "903,90,0,0,1,1,3,0.85", "904,120,0,0,1,1,4,0.95"]
+    path = tmp_path / "list.csv"
+    path.write_text("\n".join([",".join(ava_lists.COLUMNS), *(f"a,{row}" for row in rows)]) + "\n")
+    listed = ava_lists.read_list(path, min_score=0.9)
+    assert listed.seconds.tolist() == [902, 904]
+    assert listed.scores.tolist() == pytest.approx([np.nan, 0.95], nan_ok=True)
+    assert ava_lists.read_list(path, min_score=0.85).first.tolist() == [0, 2, 3, 4]
+    true = ava_lists.read_list(path, detections=False)
+    assert (true.seconds.tolist(), true.boxes.tolist()) == ([902], [[0, 0, 1, 1]])
+    with pytest.raises(InputError, match=r"no box in it at a second divisible by 4 with a score of at least 0\.99"):
+        ava_lists.read_list(tmp_path / "list.csv", 4, min_score=0.99)
 
 
 def test_an_empty_list_is_named(tmp_path):

@@ -39,6 +39,7 @@ def key_frames():
         first=np.cumsum([0, *counts]),
         boxes=corners,
         targets=(rng.random((counts.sum(), 80)) < 0.1).astype(np.uint8),
+        scores=np.full(counts.sum(), 0.95, np.float32),
     )
 
 

@@ -143,6 +143,8 @@ def plain_frame_map(truth, detections, classes, excluded, protocol, capacity):
         present = {row[:2] for row in truth if row[:2] not in excluded}
         images = {image: keep_best(rows, capacity) for image, rows in images.items() if image in present}
         truth = sorted(truth, key=lambda row: -row[4])
+    if protocol == "alphaction":
+        images = {image: sorted(rows, key=lambda row: -row[3]) for image, rows in images.items()}
     result = {}
     for wanted in classes:
         boxes = [row for row in truth if row[3] == wanted and row[:2] not in excluded]
@@ -224,7 +226,7 @@ truths = rows.filter(lambda row: row[2][0] < row[2][2] and row[2][1] < row[2][3]
     truth=st.lists(truths, min_size=1, max_size=15),
     detections=st.lists(rows, max_size=40),
     excluded=st.sets(st.tuples(st.sampled_from("abc"), st.integers(902, 905)), max_size=2),
-    protocol=st.sampled_from(["published", "official"]),
+    protocol=st.sampled_from(["published", "official", "alphaction"]),
     capacity=st.integers(1, 6),
 )
 def test_equal_to_a_plain_implementation(truth, detections, excluded, protocol, capacity):
@@ -379,6 +381,7 @@ def made_up_validation(folder):
     (folder / "excluded.csv").write_text("-a,0903\nb,0904\n")
     (folder / "test.csv").write_text("video,second,center\n-a,902,60\nb,902,60\n")
     data = SimpleNamespace(
+        protocol="published",
         test=folder / "test.csv",
         ground_truth=folder / "truth.csv",
         excluded=folder / "excluded.csv",
@@ -544,5 +547,5 @@ def test_scores_that_are_not_finite_and_unknown_protocols_are_refused():
     detections = replace(detections, score=np.where(np.arange(len(detections)) == 3, np.nan, detections.score))
     with pytest.raises(InputError, match="1 of 412 scores are not finite"):
         frame_map(truth, detections, classes)
-    with pytest.raises(ValueError, match="'published' or 'official'"):
+    with pytest.raises(ValueError, match="'published', 'official' or"):
         frame_map(truth, detections, classes, protocol="coco")

@@ -38,7 +38,7 @@ from trainer.metrics.charades import video_map
 from trainer.utils.errors import InputError
 
 DATA = FIXTURES / "metrics"
-PROTOCOLS = ["published", "official"]
+PROTOCOLS = ["published", "official", "alphaction"]
 
 
 def load(name, detections="det"):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import simplejpeg
 
-from tests.helpers.ava_list import write_list
+from tests.helpers.ava_list import detections, write_list
 from tests.helpers.loader_data import FramesInMemory, clip_config, expected
 from trainer.data.ava_lists import read_list
 from trainer.data.transforms import full_frame
@@ -29,7 +29,7 @@ def two_films(tmp_path):
         },
         "nan": {903: {("0.25", "0.25", "0.75", "0.75"): [1]}},
     }
-    return read_list(write_list(tmp_path / "list.csv", boxes)), frames
+    return read_list(write_list(tmp_path / "list.csv", detections(boxes))), frames
 
 
 def test_a_test_clip(two_films):

@@ -51,13 +51,14 @@ def test_published_outputs(dataset, number):
     assert binary_cross_entropy_with_logits(logits, targets).item() == pytest.approx(published, rel=1e-4)
 
 
-@pytest.mark.parametrize("backbone", BACKBONES)
+@pytest.mark.parametrize("backbone", sorted(BACKBONES.keys() - {"vit_l_16"}))  # as vit_b_16, of 300 million parameters
 @pytest.mark.parametrize("dataset", DATASETS)
 def test_small_clips_leave_one_window(dataset, backbone):
-    model = build_model(run_of(dataset, backbone, num_frames=8, crop=48)).eval()
+    frames = BACKBONES[backbone].num_frames or 8
+    model = build_model(run_of(dataset, backbone, num_frames=frames, crop=48)).eval()
     boxes = torch.tensor([[0, 0, 0, 47, 47], [1, 5, 5, 5, 5]]).float() if dataset == "ava" else None
     with torch.inference_mode():
-        features = model.backbone(torch.zeros(2, 3, 8, 48, 48))
+        features = model.backbone(torch.zeros(2, 3, frames, 48, 48))
         assert model.head(features, boxes).shape == (2, {"ava": 80, "charades": 157}[dataset])
         if dataset == "charades":
             assert model.head.window == features.shape[2:]

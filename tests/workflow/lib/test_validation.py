@@ -285,7 +285,7 @@ def test_methods_are_selected_by_their_ids(check_methods, tmp_path):
             "checkpoint: expected a file name or .*, got ~other",
         ),
         ({"backbone": "vit"}, "backbone: expected one of r2plus1d_18, r2plus1d_18_tclr, .*, got 'vit'"),
-        ({"recipe": "vit"}, "recipe: expected one of r2plus1d, got 'vit'"),
+        ({"recipe": "resnet"}, "recipe: expected one of r2plus1d, vit, .*, got 'resnet'"),
     ],
 )
 def test_a_row_that_contradicts_itself(check_methods, tmp_path, change, message):
@@ -300,11 +300,11 @@ def test_a_row_that_contradicts_itself(check_methods, tmp_path, change, message)
 @pytest.mark.parametrize(
     ("backbone", "clip", "message"),
     [
-        ("r2plus1d_18", {"num_frames": 12}, "num_frames: expected a multiple of 8, the stride of .*, got 12"),
+        ("r2plus1d_18", {"num_frames": 12}, "num_frames: expected a multiple of 8, got 12, with backbone r"),
         (
             "r2plus1d_18",
             {"crop": 100},
-            "crop: expected a multiple of 16, .* backbone r2plus1d_18 .*, got 100",
+            "crop: expected a multiple of 16, got 100, with backbone r2plus1d_18",
         ),
         ("r2plus1d_18_tclr", {"num_frames": 12}, None),
         ("mc3_18", {"num_frames": 12}, None),
@@ -318,6 +318,56 @@ def test_a_recipe_must_fit_the_backbone(check_methods, backbone, clip, message):
     with pytest.raises(InputError, match=f"^config: recipes: r2plus1d: charades: clip: {message}"):
         check_methods(row, recipes=recipes)
     check_methods(row, recipes=recipes, datasets=["ava"])  # only recipes of the datasets that are run
+
+
+@pytest.mark.parametrize(
+    ("backbone", "recipe", "changes", "message"),
+    [
+        ("vit_b_16", "vit", {}, None),
+        ("vit_b_16_umt", "vit_8_frames", {}, None),
+        (
+            "vit_b_16",
+            "vit",
+            {"clip": {"crop": 232}},
+            "clip: crop: expected a multiple of 16, got 232, with backbone vit",
+        ),
+        ("vit_b_16", "r2plus1d", {}, "clip: num_frames: expected 16, got 32, .*; its own recipe is vit$"),
+        ("vit_b_16_umt", "vit", {}, "clip: num_frames: expected 8, got 16, .*; its own recipe is vit_8_frames$"),
+        ("r2plus1d_18", "vit", {}, "drop_path: expected 0, as it is no transformer, .*; its own recipe is r2plus1d$"),
+        ("r2plus1d_18", "vit_frozen", {}, "training: layer_decay: expected 1, as it is no transformer, got 0.75"),
+    ],
+)
+def test_recipes_of_transformers_fit_transformers(check_methods, backbone, recipe, changes, message):
+    row, recipes = ROW | {"backbone": backbone, "recipe": recipe}, {recipe: {"ava": changes}}
+    if message is None:
+        check_methods(row, recipes=recipes)
+    else:
+        with pytest.raises(InputError, match=f"^config: recipes: {recipe}: ava: {message}"):
+            check_methods(row, recipes=recipes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            "r2plus1d_frozen: {charades: {training: {precise_bn_batches: 8}}}",
+            "precise_bn_batches: expected 0, as the ba",
+        ),
+        ("vit_frozen: {ava: {drop_path: 0.1}}", "drop_path: expected 0, as the backbone is frozen, got 0.1"),
+        (
+            "vit: {ava: {boxes: {min_score: 0.7}}}",
+            "boxes: min_score: expected at least ava: min_person_score 0.8, got 0.7",
+        ),
+        (
+            "vit: {charades: {boxes: {min_score: 0.8}}}",
+            "boxes: expected none, as Charades has no key seconds and boxes",
+        ),
+        ("vit: {charades: {clip: {hsv_jitter: [20, 0, 0]}}}", "clip: hsv_jitter: expected none, as Charades has no"),
+    ],
+)
+def test_settings_of_recipes_that_contradict_each_other(changes, message):
+    with pytest.raises(InputError, match=message):
+        read_config(published(**yaml.safe_load(f"recipes: {{{changes}}}")))
 
 
 # --- Files -----------------------------------------------------------------------------------------------------------

@@ -53,8 +53,8 @@ def test_lists_hold_what_is_selected_and_the_log_names_the_rest(project, caplog)
     output = make_lists(project)
     rows = {name: list(csv.reader(path.open())) for name, path in output.items()}
     assert rows["train"][1:] == [
-        ["-t", "902", "4", "0.1", "0.1", "0.5", "0.5", "12 80"],
-        ["-t", "903", "6", "0.1", "0.1", "0.5", "0.5", ""],
+        ["-t", "902", "4", "0.1", "0.1", "0.5", "0.5", "12 80", ""],
+        ["-t", "903", "6", "0.1", "0.1", "0.5", "0.5", "", "0.95"],
     ]
     assert [row[:3] for row in rows["val"][1:]] == [["v", "902", "4"], ["v", "903", "6"]]
     assert [row[:2] for row in rows["frames"]] == [["video", "frames"], ["-t", "20"], ["v", "20"]]
