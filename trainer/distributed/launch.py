@@ -7,6 +7,7 @@ import os
 import sys
 import tempfile
 import uuid
+from dataclasses import fields
 from pathlib import Path
 
 from trainer.distributed import gpu_lease
@@ -35,6 +36,7 @@ def run_ranks(world_size, arguments):
     try:
         with tempfile.TemporaryDirectory() as scratch:
             os.environ[ERROR_FILE] = f"{scratch}/error"
+            known = {field.name for field in fields(LaunchConfig)}  # PyTorch 2.11 does not know shutdown_timeout
             config = LaunchConfig(
                 min_nodes=1,
                 max_nodes=1,
@@ -44,7 +46,7 @@ def run_ranks(world_size, arguments):
                 rdzv_endpoint="localhost:0",
                 local_addr="localhost",  # a host name need not resolve in a container
                 max_restarts=0,
-                shutdown_timeout=SAVE_SECONDS,
+                **({"shutdown_timeout": SAVE_SECONDS} if "shutdown_timeout" in known else {}),
                 logs_specs=DefaultLogsSpecs(log_dir=scratch),
             )
             try:

@@ -10,7 +10,7 @@ from torch.nn.functional import conv2d
 from trainer.config import Clip
 
 # Positions (frames x height x width) of a clip from which on it pays, see benchmarks/README.md.
-LARGE_CLIP = 16 * 56 * 56
+LARGE_CLIP = 16 * 112 * 112
 
 
 def choose_layout(backbone: nn.Module, clip: Clip):
