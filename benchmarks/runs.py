@@ -26,7 +26,7 @@ def recipe_run(dataset, device, method="scratch", clip=None, training=None, **ma
         model=replace(run.model, checkpoint=None, dropout=0.0),
         clip=replace(run.clip, **clip or {}),
         training=replace(run.training, **training or {}),
-        machine=replace(run.machine, device=device.type, world_size=1, **machine),
+        machine=replace(run.machine, **{"device": device.type, "world_size": 1} | machine),
     )
 
 
