@@ -17,15 +17,16 @@ from workflow.lib.experiment import Experiment
 BOXES = 3  # of each key frame: AVA's mean is 2.2 in training
 
 
-def recipe_run(dataset, device, method="scratch", clip=None, training=None, **machine) -> Run:
-    """Return the run of a method by its recipe, with changes of ``clip``, ``training`` and ``machine``."""
+def recipe_run(dataset, device, backbone="r2plus1d_18", clip=None, training=None, **machine) -> Run:
+    """Return a run of a backbone by its recipe, without dropout and with changes of some settings."""
     experiment = Experiment(read_settings({"local_config": None, "local_methods_table": None}))
-    run = read(Run, experiment.run(dataset, method, 0), "config")
+    run = read(Run, experiment.run(dataset, "scratch", 0), "config")
+    recipe = experiment.config.recipes[BACKBONES[backbone].recipe][dataset]
     return replace(
         run,
-        model=replace(run.model, checkpoint=None, dropout=0.0),
-        clip=replace(run.clip, **clip or {}),
-        training=replace(run.training, **training or {}),
+        model=replace(run.model, backbone=backbone, dropout=0.0),
+        clip=replace(recipe.clip, **clip or {}),
+        training=replace(recipe.training, **training or {}),
         machine=replace(run.machine, **{"device": device.type, "world_size": 1} | machine),
     )
 
@@ -53,15 +54,15 @@ def network(run, plain=False) -> Network:
     return (plain_network(run) if plain else build_model(run)).to(run.machine.device)
 
 
-def noise(run, clips, width=None) -> Batch:
-    """Return a batch of uint8 noise on the run's device, as the loader serves it; ``width`` in pixels, else square."""
+def noise(run, clips, size=None) -> Batch:
+    """Return a batch of uint8 noise on the run's device, as the loader serves it; ``size``: (height, width)."""
     torch.manual_seed(1)
-    width = width or run.clip.crop
-    pixels = torch.randint(0, 256, (clips, run.clip.num_frames, run.clip.crop, width, 3), dtype=torch.uint8)
+    height, width = size or (run.clip.crop, run.clip.crop)
+    pixels = torch.randint(0, 256, (clips, run.clip.num_frames, height, width, 3), dtype=torch.uint8)
     names, rows = [f"noise {number}" for number in range(clips)], torch.arange(clips)
     classes, boxes = DATASETS[run.dataset].num_classes, None
     if run.dataset == "ava":
-        corners = torch.tensor([0.1 * width, 0.1 * run.clip.crop, 0.6 * width, 0.9 * run.clip.crop])
+        corners = torch.tensor([0.1 * width, 0.1 * height, 0.6 * width, 0.9 * height])
         number = torch.arange(clips).repeat_interleave(BOXES)
         boxes = torch.cat([number[:, None].float(), corners.expand(len(number), 4)], dim=1)
     targets = (torch.rand(clips if boxes is None else len(boxes), classes) < 0.05).float()

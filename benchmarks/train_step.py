@@ -22,6 +22,7 @@ from torch.profiler import ProfilerActivity, profile
 from benchmarks.runs import alone, network, noise, recipe_run, with_precision
 from trainer.checkpointing import TrainingState
 from trainer.distributed.process_group import set_precision
+from trainer.models.backbones import BACKBONES
 from trainer.models.cost import cost
 from trainer.optim import build_optimizer
 from trainer.predict import probabilities
@@ -30,7 +31,6 @@ from trainer.utils.environment import processor
 
 # Examples of the full datasets: AVA's key frames in training and test; Charades' videos.
 EXAMPLES = {"ava": (184_378, 57_371), "charades": (7_811, 1_814)}
-TEST_WIDTH = 199  # px of an AVA test clip of 112 pixels height, from 640x360
 METHODS = 11
 
 
@@ -76,8 +76,7 @@ def main():
     print(f"copies {copy_rate(device):.0f} GB/s\n")
     hours = {}
     for dataset in EXAMPLES:
-        clip = {"num_frames": options.frames, "crop": options.crop, "short_side_range": (options.crop,) * 2}
-        run = recipe_run(dataset, device, clip=clip, training=smaller_batch(options.clips))
+        run = recipe_run(dataset, device, options.backbone, changed_clip(options), smaller_batch(options.clips))
         hours[dataset] = measure(run, variants, ceilings, options.rounds)
     print_hours(hours, variants)
     if options.profile:
@@ -89,13 +88,20 @@ def parse():
     cuda = torch.cuda.is_available()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cuda" if cuda else "cpu")
-    parser.add_argument("--frames", type=int, default=32, help="of a clip")
-    parser.add_argument("--crop", type=int, default=112, help="pixels")
+    parser.add_argument("--backbone", default="r2plus1d_18", choices=BACKBONES)
+    parser.add_argument("--frames", type=int, default=0, help="of a clip (0: the recipe's)")
+    parser.add_argument("--crop", type=int, default=0, help="pixels (0: the recipe's)")
     parser.add_argument("--clips", type=int, default=0 if cuda else 1, help="of a micro-batch (0: the recipe's)")
     parser.add_argument("--rounds", type=int, default=20 if cuda else 3)
     parser.add_argument("--threads", type=int, default=2, help="of the CPU")
     parser.add_argument("--profile", action="store_true", help="where the time of the first and last variant goes")
     return parser.parse_args()
+
+
+def changed_clip(options):
+    frames = {"num_frames": options.frames} if options.frames else {}
+    side = {"crop": options.crop, "short_side_range": (options.crop,) * 2, "test_short_side": None}
+    return frames | (side if options.crop else {})
 
 
 def smaller_batch(clips):
@@ -113,12 +119,13 @@ class Work:
         self.model = network(self.run, variant.plain)
         if variant.compiled:
             self.model.backbone.compile()
-        self.optimizer = build_optimizer(self.model, self.run.training)
+        self.optimizer = build_optimizer(self.model, run.training, BACKBONES[run.model.backbone].depth)
         self.loss, self.state = MicroBatchLoss(self.model, self.run), TrainingState()
         self.losses = PendingLosses(None, self.state)
         self.clips = run.training.batch_size // run.training.micro_batches
         self.batch = noise(self.run, self.clips)
-        self.test = noise(self.run, self.clips, TEST_WIDTH * run.clip.crop // 112 if run.dataset == "ava" else None)
+        side = run.clip.test_side
+        self.test = noise(self.run, self.clips, (side, side * 16 // 9 if run.dataset == "ava" else side))
 
     def train(self):
         with settings(self.variant):

@@ -77,10 +77,13 @@ def normalize_clips(clips, normalization):
     """
     if normalization.channel_order == "bgr":
         clips = clips.flip(1)
-    mean = normalization.mean
-    if isinstance(mean, tuple):
-        mean = torch.tensor(mean, device=clips.device).view(3, 1, 1, 1)
-    return clips.float().div(255).sub_(mean).div_(normalization.std)
+    clips = clips.float().div(255)
+    if isinstance(normalization.mean, tuple):
+        for channel, mean in enumerate(normalization.mean):  # a tensor of the three would have to be copied to the GPU
+            clips[:, channel].sub_(mean)
+    else:
+        clips.sub_(normalization.mean)
+    return clips.div_(normalization.std)
 
 
 def batches_of_epoch(clips, batch_size, seed, epoch):
