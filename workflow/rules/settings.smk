@@ -11,6 +11,8 @@ if (CHECKOUT := Path(workflow.current_basedir.get_path_or_uri(secret_free=True))
     sys.path.insert(0, str(CHECKOUT))
     os.environ.update(PYTHONPATH=os.pathsep.join(filter(None, [str(CHECKOUT), os.getenv("PYTHONPATH")])))
 
+workflow.deployment_settings.conda_not_block_search_path_envvars = True  # --sdm conda would hide PYTHONPATH from jobs
+
 from workflow.lib.config_files import find, read_settings
 
 config = read_settings(config)
