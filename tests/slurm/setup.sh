@@ -1,6 +1,7 @@
 #!/bin/bash
 # Install and start a real SLURM on this machine for the tests: Debian's packages, one node, four pretended GPUs (plain
-# device files), no accounting, and a partition "urgent" whose jobs preempt and requeue those of "normal".
+# device files), no accounting, and a partition "urgent" whose jobs preempt those of "normal", which are requeued, and of
+# "fragile", which are canceled.
 #
 #     sudo bash tests/slurm/setup.sh
 #
@@ -60,6 +61,7 @@ ReturnToService=2
 NodeName=$host NodeAddr=127.0.0.1 CPUs=16 RealMemory=65536 Gres=gpu:4 State=UNKNOWN
 PartitionName=normal Nodes=$host Default=YES DefaultTime=60 PriorityTier=1
 PartitionName=urgent Nodes=$host DefaultTime=60 PriorityTier=10
+PartitionName=fragile Nodes=$host DefaultTime=60 PriorityTier=1 PreemptMode=CANCEL
 CONF
 echo "NodeName=$host Name=gpu File=$state/dev/gpu[0-3] AutoDetect=off" >$conf/gres.conf
 for gpu in 0 1 2 3; do

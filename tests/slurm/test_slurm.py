@@ -60,7 +60,7 @@ def workflow(folder, target, without=()):
     link_data(folder, without)
     path = folder / "workflow/profiles/slurm/profile.yaml"
     profile = yaml.safe_load(path.read_text())
-    profile["set-resources"] |= {"finetune": {"gpu": 1, "runtime": 1}, "predict": {"gpu": 1}}
+    profile["set-resources"] = {"finetune": {"gpu": 1, "runtime": 1}, "predict": {"gpu": 1}}
     profile |= {"slurm-init-seconds-before-status-checks": 5, "latency-wait": 5}
     path.write_text(yaml.safe_dump(profile))
     running = snakemake(folder, "--workflow-profile", path.parent, target)
@@ -131,7 +131,7 @@ def disturb(folder, running):
     canceled, _ = training("epoch 1")
     given = slurm("scontrol", "show", "job", canceled)
     assert "TresPerJob=gres:gpu:1" in given
-    assert "CpusPerTres=gres:gpu:2" in given
+    assert "CPUs/Task=2" in given
     assert "NumNodes=1 " in given
     slurm("scancel", canceled)
     wait_for_word(canceled, "JobState=CANCELLED")

@@ -267,6 +267,11 @@ class Experiment:
         """Return the number of GPUs of a job; 0 on the CPU."""
         return getattr(self.config, dataset).gpus if self.config.machine.device == "cuda" else 0
 
+    @property
+    def cpus_per_gpu(self) -> int:
+        """CPUs for the loaders of a GPU and the process that they feed."""
+        return self.config.machine.workers + self.config.machine.threads
+
     def check_files(self):
         """Raise InputError if a file of the user is missing, or a run's folder holds another run that took GPU hours.
 

@@ -1,14 +1,12 @@
 # Reads the experiment and answers what rules ask about their inputs. The logic lies in workflow/lib/experiment.py.
 
-import os
-
 from trainer.datasets import DATASETS
 from trainer.utils.errors import InputError
 from workflow.lib.experiment import AVA_ANNOTATIONS, Experiment, local_paths
+from workflow.lib.granted import granted_gpus
 from workflow.lib.report.figures import FIGURES
 
 EXPERIMENT = Experiment(config)
-CPUS_PER_GPU = config["machine"]["workers"] + config["machine"]["threads"]  # for the loaders and the process they feed
 
 
 def unless_deleted(kind, path):
@@ -90,8 +88,16 @@ def get_gpus(wildcards):
     return EXPERIMENT.gpus(wildcards.dataset)
 
 
-def get_memory(wildcards):
-    return 32000 * (get_gpus(wildcards) or 1)  # MB, of a process with its loaders
+def get_processes(wildcards, rulename):
+    return granted_gpus(get_gpus(wildcards), workflow.get_rule(rulename).resources, workflow.global_resources) or 1
+
+
+def get_memory(wildcards, rulename):
+    return 32000 * get_processes(wildcards, rulename)  # MB, with loaders
+
+
+def get_cpus(wildcards, rulename):
+    return EXPERIMENT.cpus_per_gpu * get_processes(wildcards, rulename)
 
 
 def get_runtime(wildcards):
@@ -112,7 +118,7 @@ def get_other_runs(wildcards):
 
 def get_finished(wildcards):
     runs = EXPERIMENT.result_files(get_datasets(wildcards)) if wildcards.partial else []
-    return {path: os.stat(path).st_mtime for path in runs if os.path.isfile(path)}
+    return {path: Path(path).stat().st_mtime for path in runs if Path(path).is_file()}
 
 
 def get_results(wildcards):

@@ -32,6 +32,9 @@ rule build_demo_mirror:
     conda:
         "../../envs/demo.yaml"
     threads: 2
+    resources:
+        mem_mb=4000,
+        runtime=60,
     params:
         seed=0,
     message:

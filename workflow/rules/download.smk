@@ -15,7 +15,8 @@ rule download_film:
         "../../envs/media.yaml"
     resources:
         download=1,
-        runtime=240,
+        mem_mb=4000,
+        runtime=60,
     params:
         urls=get_film_urls,
         bytes=None,
@@ -38,6 +39,7 @@ rule download:
         "../../envs/media.yaml"
     resources:
         download=1,
+        mem_mb=4000,
         runtime=2880,
     params:
         urls=get_urls,
@@ -59,6 +61,9 @@ rule unpack_annotations:
         "<logs>/unpack_annotations.log",
     conda:
         "../../envs/media.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=60,
     message:
         "Unpack AVA's annotations"
     script:

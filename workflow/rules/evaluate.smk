@@ -19,7 +19,7 @@ rule predict:
     resources:
         nodes=1,
         gpu=get_gpus,
-        cpus_per_gpu=CPUS_PER_GPU,
+        cpus_per_task=get_cpus,
         mem_mb=get_memory,
         runtime=240,
     message:

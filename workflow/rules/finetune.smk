@@ -61,7 +61,7 @@ rule finetune:
     resources:
         nodes=1,
         gpu=get_gpus,
-        cpus_per_gpu=CPUS_PER_GPU,
+        cpus_per_task=get_cpus,
         mem_mb=get_memory,
         runtime=get_runtime,
     message:

@@ -13,6 +13,9 @@ rule cut_film:
         "<benchmarks>/cut_film/{video}.tsv"
     conda:
         "../../envs/media.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=10,
     params:
         start=config["ava"]["start"],
         stop=config["ava"]["stop"],
@@ -37,6 +40,9 @@ rule extract_frames:
     conda:
         "../../envs/media.yaml"
     threads: 2
+    resources:
+        mem_mb=4000,
+        runtime=40,
     params:
         start=EXPERIMENT.cut_window[0],
         stop=EXPERIMENT.cut_window[1],
@@ -63,6 +69,7 @@ rule index_charades:
     conda:
         "../../envs/media.yaml"
     resources:
+        mem_mb=4000,
         runtime=240,
     message:
         "Index the frames of {input.tar}"
@@ -80,6 +87,9 @@ rule index_folder:
         "<logs>/index_folder/{dataset}.log",
     conda:
         "../../envs/media.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=60,
     params:
         separator=get_frame_separator,
     message:

@@ -14,6 +14,9 @@ rule list_ava:
         "<logs>/list_ava.log",
     conda:
         "../../envs/trainer.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=60,
     params:
         videos=list(EXPERIMENT.films),
         start=config["ava"]["start"],
@@ -39,6 +42,9 @@ rule list_charades:
         "<logs>/list_charades.log",
     conda:
         "../../envs/trainer.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=60,
     message:
         "List Charades' examples and check them against the frames"
     script:

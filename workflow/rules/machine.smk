@@ -3,11 +3,15 @@
 
 from workflow.lib.machine import visible_gpus
 from workflow.lib.machine_warnings import check_machine
+from workflow.lib.slurm import check_preemption, job_gpus
 
 HERE = not workflow.resource_settings.nodes  # with --jobs, they run on the nodes of a cluster
 
 if "download" not in workflow.global_resources:
     workflow.register_resource("download", 4)  # mirrors are shared
+
+if not workflow.is_main_process and (granted := job_gpus()):  # Snakemake does not tell a job of --resources
+    workflow.register_resource("gpu", granted)
 
 if workflow.is_main_process:
     EXPERIMENT.check_files()

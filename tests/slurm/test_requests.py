@@ -1,0 +1,118 @@
+"""What jobs request of a real SLURM, in the ways of several clusters. A stand-in for the trainer tells what it got."""
+
+import os
+import re
+import shutil
+import subprocess
+
+import pytest
+import yaml
+
+from tests.helpers.config import merged
+from tests.helpers.paths import ROOT, SNAKEMAKE
+
+RUN = "out/runs/charades/scratch/seed1"
+TRAINER = """
+import json, os, sys
+from pathlib import Path
+run = Path(sys.argv[1].removeprefix("--config=")).parent
+for name in ("model.pth", "history.csv", "summary.json", "environment.json"):
+    (run / name).write_text(json.dumps({"arguments": sys.argv[2:], **os.environ}))
+"""
+
+
+def slurm(*command):
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout
+
+
+pytestmark = [
+    pytest.mark.slurm,
+    pytest.mark.skipif(
+        not shutil.which("sinfo") or "fragile" not in slurm("sinfo", "--noheader", "--format=%P"),
+        reason="no SLURM of tests/slurm/setup.sh runs here",
+    ),
+]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Return a folder with settings, prepared lists and a stand-in for the trainer, which jobs find first."""
+    demo = yaml.safe_load((ROOT / "config/demo.yaml").read_text())
+    changes = {
+        "methods": ["scratch"],
+        "results": "out",
+        "sources_table": str(ROOT / "config/demo_sources.tsv"),
+        "charades": {"gpus": 2},
+        "recipes": {"r2plus1d": {"charades": {"training": {"micro_batches": 2}}}},
+        "machine": {"device": "cuda", "workers": 3, "threads": 2},
+    }
+    (tmp_path / "settings.yaml").write_text(yaml.safe_dump(merged(demo, changes)))
+    for file in ("frames", "train", "val"):
+        (tmp_path / "out/lists").mkdir(parents=True, exist_ok=True)
+        (tmp_path / f"out/lists/charades_{file}.csv").touch()
+    (tmp_path / "trainer").mkdir()
+    (tmp_path / "trainer/__init__.py").touch()
+    (tmp_path / "trainer/train.py").write_text(TRAINER)
+    return tmp_path
+
+
+def train(folder, *options, site=None, finetune=None, limits=()):
+    """Train with the profile for SLURM; return status, output and the environment of the job's step.
+
+    ``site``: default resources in a site's own profile; ``finetune``: resources that a user sets for the rule.
+    """
+    for name, content in {
+        "site": {"default-resources": site or {}},
+        "own": (ROOT / "workflow/profiles/slurm/profile.yaml").read_text(),
+    }.items():
+        (folder / name).mkdir()
+        text = content if isinstance(content, str) else yaml.safe_dump(content)
+        for quick in ("status-checks: 60", "status-checks: 2"), ("wait: 60", "wait: 5"), ("retries: 5", "retries: 0"):
+            text = text.replace(*quick)
+        if name == "own" and finetune:
+            text += yaml.safe_dump({"set-resources": {"finetune": finetune}})
+        (folder / name / "profile.yaml").write_text(text)
+    profiles = ["--profile", str(folder / "site"), "--workflow-profile", str(folder / "own")]
+    settings = ["--configfile", "settings.yaml", "-s", str(ROOT / "workflow/Snakefile")]
+    command = [SNAKEMAKE, f"{RUN}/model.pth", *profiles, *settings, *limits]
+    path = f"{folder}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        command, cwd=folder, env=os.environ | {"PATH": path}, capture_output=True, text=True, check=False
+    )
+    model = folder / RUN / "model.pth"
+    return done.returncode, done.stdout + done.stderr, yaml.safe_load(model.read_text()) if model.exists() else {}
+
+
+def job(step):
+    """Return SLURM's record of a step's job."""
+    return dict(re.findall(r"(\S+?)=(\S*)", slurm("scontrol", "show", "job", step["SLURM_JOB_ID"])))
+
+
+def test_a_sites_profile_survives_and_cpus_and_memory_follow_the_granted_gpus(folder):
+    for name in ("sacctmgr", "sshare"):  # there is no accounting that would know the account
+        (folder / name).write_text("#!/bin/sh\necho my-account\n")
+        (folder / name).chmod(0o755)
+    site = {"slurm_account": "my-account", "slurm_partition": "urgent"}
+    status, output, step = train(folder, site=site, limits=["--resources", "gpu=1"])
+    assert status == 0, output
+    record = job(step)
+    assert (record["Account"], record["Partition"]) == ("my-account", "urgent")
+    assert record["TimeLimit"] == "1-00:00:00"
+    assert (record["CPUs/Task"], record["MinMemoryNode"]) == ("5", "32000M")
+    assert step["CUDA_VISIBLE_DEVICES"] == "0"
+    assert step["arguments"] == ["--gpus", "1"]
+
+
+def test_a_cluster_that_wants_gres_gives_the_step_all_cpus(folder):
+    status, output, step = train(folder, finetune={"gpu": 0, "gres": "gpu:2"})
+    assert status == 0, output
+    record = job(step)
+    assert record["TresPerNode"] == "gres:gpu:2"
+    assert (step["SLURM_CPUS_PER_TASK"], record["MinMemoryNode"]) == ("10", "62.50G")
+    assert step["CUDA_VISIBLE_DEVICES"] == "0,1"
+
+
+def test_a_partition_that_cancels_preempted_jobs_is_refused(folder):
+    status, output, step = train(folder, finetune={"slurm_partition": "fragile"})
+    assert status == 1 and not step
+    assert "partition fragile: SLURM cancels its preempted jobs (PreemptMode=CANCEL)" in output

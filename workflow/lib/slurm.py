@@ -1,0 +1,45 @@
+"""What a SLURM cluster does with the jobs of this workflow."""
+
+import os
+import re
+import subprocess
+
+from trainer.utils.errors import InputError
+
+
+def check_preemption(partitions):
+    """Raise InputError if jobs of a partition are canceled when they are preempted.
+
+    Snakemake's SLURM executor waits for ever for such a job: it expects that SLURM requeues it. ``partitions``: the
+    `slurm_partition` resource of each rule, None for the cluster's default. A partition whose tier no other one exceeds
+    is not preempted.
+    """
+    names = {str(partition.raw) if partition else "" for partition in partitions}
+    found = [_fields(line) for line in _scontrol("show", "partition", "--oneliner").splitlines() if line.strip()]
+    highest = max((int(fields.get("PriorityTier", 0)) for fields in found), default=0)
+    for fields in found:
+        name = fields["PartitionName"]
+        used = name in names or ("" in names and fields.get("Default") == "YES")
+        canceled = fields.get("PreemptMode", "").split(",")[0] == "CANCEL"
+        if used and canceled and int(fields.get("PriorityTier", 0)) < highest:
+            raise InputError(
+                f"partition {name}: SLURM cancels its preempted jobs (PreemptMode=CANCEL), and Snakemake would wait "
+                "for them for ever; name another `slurm_partition` in the profile, or ask for PreemptMode=REQUEUE"
+            )
+
+
+def job_gpus() -> int | None:
+    """Return the number of GPUs of the SLURM job in which this process runs; None without `--gpus`."""
+    given = os.environ.get("SLURM_GPUS", "").rpartition(":")[2]  # "4" or "a100:4"
+    return int(given) if given.isdigit() else None
+
+
+def _scontrol(*words):
+    try:
+        return subprocess.run(["scontrol", *words], capture_output=True, text=True, check=True, timeout=60).stdout
+    except (OSError, subprocess.SubprocessError):  # the executor says what is wrong with SLURM
+        return ""
+
+
+def _fields(line):
+    return dict(re.findall(r"(\w+)=(\S*)", line))
