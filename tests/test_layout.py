@@ -121,6 +121,16 @@ def test_a_rule_its_script_and_its_log_have_one_name():
     assert {path.stem for path in (ROOT / "workflow/report").glob("*.rst")} >= {figure.name for figure in FIGURES}
 
 
+def test_rules_say_what_they_need_of_a_cluster():
+    """Not the profile's default-resources, which would replace those of a user's site: account and partition."""
+    for path, name, block in rules():
+        if "localrule: True" not in block:
+            assert re.search(r"mem_mb=.*\n\s+runtime=", block), f"{path}: rule {name}: no mem_mb and runtime"
+    assert not re.search(
+        r"^default-resources", (ROOT / "workflow/profiles/slurm/profile.yaml").read_text(), re.MULTILINE
+    )
+
+
 # --- What is known where ---------------------------------------------------------------------------------------------
 
 KNOW_THE_DEMO = {

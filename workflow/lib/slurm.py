@@ -29,8 +29,8 @@ def check_preemption(partitions):
 
 
 def job_gpus() -> int | None:
-    """Return the number of GPUs of the SLURM job in which this process runs; None without `--gpus`."""
-    given = os.environ.get("SLURM_GPUS", "").rpartition(":")[2]  # "4" or "a100:4"
+    """Return the number of GPUs of the SLURM job or step in which this process runs; None if it has none."""
+    given = os.environ.get("SLURM_GPUS_ON_NODE", "")
     return int(given) if given.isdigit() else None
 
 

@@ -36,8 +36,8 @@ def test_granted_gpus(own, limits, granted):
 
 
 def test_gpus_of_a_job(monkeypatch):
-    for value, gpus in {"4": 4, "a100:2": 2, "": None}.items():
-        monkeypatch.setenv("SLURM_GPUS", value)
+    for value, gpus in {"4": 4, "": None}.items():
+        monkeypatch.setenv("SLURM_GPUS_ON_NODE", value)
         assert job_gpus() == gpus
 
 
