@@ -66,7 +66,18 @@ def experiment_rows(experiment: Experiment, left: Remaining) -> dict[str, list[s
         ],
         "disk": disk,
         "runs": runs,
+        "step times": measured_hours(Path("results/gpu/summary.txt")),
     }
+
+
+def measured_hours(summary: Path) -> list[str]:
+    """Return the hours of runs that the benchmark of training steps predicts, if `make gpu` ran here."""
+    if not summary.is_file():
+        return ["not measured; `make gpu` measures training steps of GPUs and predicts the hours of runs"]
+    lines = summary.read_text().splitlines()
+    begin = next((number for number, line in enumerate(lines) if line.startswith("hours on this device")), len(lines))
+    table = lines[begin:]
+    return table[: table.index("")] if "" in table else table
 
 
 def _devices(experiment, dataset):

@@ -123,6 +123,14 @@ def test_the_page_of_the_doctor(gpus, tmp_path):
         assert words in page
 
 
+def test_hours_that_the_step_benchmark_predicts(tmp_path):
+    summary = tmp_path / "summary.txt"
+    assert "`make gpu`" in doctor.measured_hours(summary)[0]
+    table = ["hours on this device, training + prediction; 2 and 4: of so many of them", "tf32  8.0 + 0.5  4.2"]
+    summary.write_text("\n".join(['{"gpus": ["one"]}', "", "=== train_step", *table, "", "=== feed_gpu", "1"]))
+    assert doctor.measured_hours(summary) == table
+
+
 def test_sources_that_do_not_answer(tmp_path):
     (tmp_path / "val.csv").touch()
     (tmp_path / "a.mkv").touch()
