@@ -19,6 +19,7 @@ from trainer.fingerprints import code_fingerprint, run_fingerprint
 from trainer.utils.errors import InputError
 from trainer.utils.files import atomic_write
 from trainer.utils.locks import log_while_waiting
+from trainer.utils.text import shortened
 
 log = logging.getLogger("trainer")
 
@@ -138,10 +139,9 @@ def load(path, run, model, optimizer, device) -> TrainingState:
 
     Raises InputError if that other run took GPU hours: the user decides whether to delete it.
     """
-    saved = _read(path, device)
+    saved, state = _read(path, device)
     if saved is None:
-        return TrainingState()
-    state = TrainingState(**saved.get("state", {}))
+        return state
     finished = state.epoch == run.training.epochs
     same_run = saved.get("run_fingerprint") == run_fingerprint(run)
     same_code = saved.get("code_fingerprint") == code_fingerprint(run.dataset)
@@ -153,24 +153,44 @@ def load(path, run, model, optimizer, device) -> TrainingState:
             )
         log.info("%s: made with other settings, files or code; training starts from the beginning", path)
         return TrainingState()
-    model.load_state_dict(saved["model"])
-    if "optimizer" in saved:
-        optimizer.load_state_dict(saved["optimizer"])
+    restore(path, saved, model, optimizer)
     log.info("resuming after epoch %d and %d steps", state.epoch, state.iteration)
     return state
 
 
+def restore(path, saved, model, optimizer=None):
+    """Restore ``model``, and ``optimizer`` if it was saved, from the content of a checkpoint of this run at ``path``.
+
+    Raises InputError if the content is not that of the run's network.
+    """
+    try:
+        model.load_state_dict(saved["model"])
+        if optimizer and "optimizer" in saved:
+            optimizer.load_state_dict(saved["optimizer"])
+    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        reason = " ".join(shortened(str(error)).split())
+        raise InputError(f"{path}: not weights of this run's network ({reason}); delete it to train again") from error
+
+
 def _read(path, device):
-    """Return the content of the last complete checkpoint or None; raise InputError if all are damaged."""
+    """Return the last complete checkpoint's content (or None) and state; raise InputError if all are damaged."""
     damaged = []
     for file in (path, previous(path)):
         if not file.exists():
             continue
         try:
-            return torch.load(file, map_location=device, weights_only=True)
+            saved = torch.load(file, map_location=device, weights_only=True)
+            return saved, _state_of(saved)
         except Exception as error:  # a damaged pickle can raise anything
             log.info("%s: damaged (%s)", file, type(error).__name__)
             damaged.append(str(file))
     if damaged:
         raise InputError(f"{' and '.join(damaged)}: damaged; delete the file to train from the start")
-    return None
+    return None, TrainingState()
+
+
+def _state_of(saved) -> TrainingState:
+    state = TrainingState(**saved["state"])
+    if not all(isinstance(number, int) and number >= 0 for number in (state.epoch, state.iteration)):
+        raise ValueError(f"epoch {state.epoch}, iteration {state.iteration}")
+    return state

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from trainer import datasets
+from trainer.checkpointing import restore
 from trainer.config import fingerprint
 from trainer.data.loaders import normalize_clips, read_on_device
 from trainer.distributed.lifetime import moved
@@ -29,10 +30,10 @@ def predict(run, folder, group):
     if not weights.is_file():
         raise InputError(f"{weights}: no such file; run python -m trainer.train --config {folder}/config.yaml first")
     saved = read_checkpoint(weights)
-    if saved.get("fingerprint") != fingerprint(run):
+    if not isinstance(saved, dict) or saved.get("fingerprint") != fingerprint(run):
         raise InputError(f"{weights}: trained with other settings than config.yaml beside it; delete it to train again")
     model = build_model(run)
-    model.load_state_dict(saved["model"])
+    restore(weights, saved, model)
     model.to(group.device)
     predictions = datasets.task(run.dataset).predict_test(model, run, group)
     if group.is_main:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from trainer.utils.errors import InputError
+from trainer.utils.files import check_last_line
 from trainer.utils.text import quoted
 
 REWRITE = "delete it; the training job writes it again from resume.pth, without training"
@@ -23,7 +24,10 @@ ADVICE = {
     "bootstrap.npz": "delete it to bootstrap again",
 }
 # What readers raise about contents that are not theirs: pandas, json and UTF-8 raise kinds of ValueError.
-DAMAGE = (OSError, ValueError, EOFError, LookupError, RecursionError, RuntimeError, zipfile.BadZipFile, zlib.error)
+DAMAGE = (
+    *(OSError, ValueError, ArithmeticError, EOFError, LookupError, RecursionError, RuntimeError),
+    *(zipfile.BadZipFile, zlib.error),
+)
 
 
 class DamagedFile(InputError):
@@ -61,28 +65,36 @@ def read_json(path, **kinds) -> dict:
 def read_csv(path, numbers, text=()) -> pd.DataFrame:
     """Return a CSV that has at least one row and these columns, of numbers (an empty cell is NaN) and of text."""
     with explain_damage(path):
-        if not Path(path).read_bytes().endswith(b"\n"):
-            raise ValueError("empty, or ends within a line")
+        check_last_line(path)
         rows = pd.read_csv(path, keep_default_na=False, na_values=[""], dtype=dict.fromkeys(text, str))
         _require([*numbers, *text], rows)
         if rows.empty:
             raise ValueError("no rows")
         if wrong := [name for name in numbers if rows[name].dtype.kind not in "if"]:
             raise ValueError(f"{wrong[0]}: expected numbers")
+        if np.isinf(rows[numbers].to_numpy(float)).any():
+            raise ValueError("an infinite number")
         return rows
 
 
-def read_arrays(path, *names) -> dict[str, np.ndarray]:
-    """Return the arrays of an .npz, of which ``names`` must be there: scalars, or one row per example."""
+def read_arrays(path, *names, **shapes) -> dict[str, np.ndarray]:
+    """Return the arrays of an .npz, of which ``names`` must be there: scalars, or one row per example.
+
+    ``shapes``: those of an example's row in the arrays of numbers that must be there, by name.
+    """
     with explain_damage(path):
         arrays = np.load(path)
         if not isinstance(arrays, np.lib.npyio.NpzFile):
             raise ValueError("expected an .npz")
         with arrays:
             content = dict(arrays)
+        names = [*names, *shapes]
         _require(names, content)
         if len({len(content[name]) for name in names if content[name].ndim}) > 1:
             raise ValueError(f"{', '.join(names)}: expected one row per example in each")
+        for name, shape in shapes.items():
+            if content[name].shape[1:] != shape or content[name].dtype.kind not in "biuf" or not len(content[name]):
+                raise ValueError(f"{name}: expected numbers of shape {('examples', *shape)}")
         return content
 
 

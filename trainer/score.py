@@ -21,13 +21,15 @@ def score(run, folder):
             raise InputError(f"{folder / name}: no such file; train and predict first, see python -m trainer.evaluate")
     trained = read_json(folder / "environment.json", time=str)["time"]
     summary = read_json(folder / "summary.json", epochs=int)
-    predictions = read_arrays(folder / "predictions.npz", "video", "score", "fingerprint")
+    dataset = DATASETS[run.dataset]
+    predictions = read_arrays(folder / "predictions.npz", "video", "fingerprint", **dataset.metric.PREDICTIONS)
     if predictions["fingerprint"] != fingerprint(run):
         raise InputError(
             f"{folder / 'predictions.npz'}: made with other settings than config.yaml beside it; delete it to "
             "predict again"
         )
-    dataset = DATASETS[run.dataset]
+    if wrong := [name for name in dataset.metric.PREDICTIONS if not np.isfinite(predictions[name]).all()]:
+        raise InputError(f"{folder / 'predictions.npz'}: {wrong[0]}s that are not finite: did training diverge?")
     rows, scores = dataset.metric.score_test(run.data, predictions)
     metrics = {
         "dataset": run.dataset,

@@ -113,3 +113,43 @@ def test_a_failed_step_is_not_saved(signal_handlers):
         with pytest.raises(InputError, match="the loss is nan"):
             handler.checkpoint_if_due()
     assert not saves
+
+
+def save_changed(path, run, change):
+    """Save a checkpoint of ``run``, changed."""
+    model = nn.Linear(2, 2)
+    checkpointing.save(path, run, model, TrainingState(epoch=1), torch.optim.SGD(model.parameters(), 0.1))
+    checkpointing.previous(path).unlink(missing_ok=True)
+    torch.save(change(torch.load(path)), path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda saved: [saved],
+        lambda saved: saved | {"state": {"other": 1}},
+        lambda saved: saved | {"state": {"epoch": "x"}},
+        lambda saved: saved | {"state": {"epoch": -1}},
+    ],
+)
+def test_a_checkpoint_of_another_content_is_damaged(tmp_path, change):
+    run, path, model = config.load(small_run(tmp_path, "charades")), tmp_path / "resume.pth", nn.Linear(2, 2)
+    save_changed(path, run, change)
+    with pytest.raises(InputError, match=f"^{path}: damaged; delete the file to train from the start"):
+        checkpointing.load(path, run, model, torch.optim.SGD(model.parameters(), 0.1), "cpu")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda saved: {key: value for key, value in saved.items() if key != "model"},
+        lambda saved: saved | {"model": {"weight": torch.zeros(2, 2)}},
+        lambda saved: saved | {"model": nn.Linear(2, 3).state_dict()},
+        lambda saved: saved | {"optimizer": torch.optim.SGD(nn.PReLU().parameters(), 0.1).state_dict()},
+    ],
+)
+def test_weights_of_another_network_are_named(tmp_path, change):
+    run, path, model = config.load(small_run(tmp_path, "charades")), tmp_path / "resume.pth", nn.Linear(2, 2)
+    save_changed(path, run, change)
+    with pytest.raises(InputError, match=f"^{path}: not weights of this run's network .*; delete it to train again"):
+        checkpointing.load(path, run, model, torch.optim.SGD(model.parameters(), 0.1), "cpu")

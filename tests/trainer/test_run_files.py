@@ -78,6 +78,7 @@ def test_a_json_of_another_content(tmp_path, content, message):
         ("epoch,los\n1,0.5\n", "lacks loss"),
         ("epoch,loss\n", "no rows"),
         ("epoch,loss\n1,high\n", "loss: expected numbers"),
+        ("epoch,loss\n1,-inf\n", "an infinite number"),
         ("epoch,loss\n1,0.5", "empty, or ends within a line"),
         ("epoch,loss\n1,0.5\n2,0.5,7,8\n", "Error tokenizing data.*"),
     ],
@@ -100,6 +101,10 @@ def test_arrays_of_another_content(tmp_path):
     np.savez(path, video=np.array([{"a": 1}]), score=np.zeros((1, 3)))  # a pickle, which may run code
     with pytest.raises(DamagedFile, match=r"Object arrays cannot be loaded"):
         read_arrays(path, "video", "score")
+    for odd in np.zeros((1, 2)), np.array([["a", "b", "c"]]), np.zeros((0, 3)):
+        np.savez(path, video=np.array(["a"][: len(odd)]), score=odd)
+        with pytest.raises(DamagedFile, match=r"score: expected numbers of shape \('examples', 3\)"):
+            read_arrays(path, "video", score=(3,))
     np.save(path.with_suffix(".npy"), np.zeros(3))
     path.write_bytes(path.with_suffix(".npy").read_bytes())
     with pytest.raises(DamagedFile, match=r"expected an .npz"):
@@ -137,3 +142,16 @@ def test_nothing_is_scored_from_a_damaged_file(tmp_path, name, damage):
     with pytest.raises(InputError, match=rf"^{tmp_path / name}: damaged \(.*\); delete it"):
         score(run, tmp_path)
     assert not (tmp_path / "metrics.json").exists()
+
+
+def test_scores_that_are_not_finite_are_not_scored(tmp_path):
+    run = config.load(small_run(tmp_path, "charades"))
+    scores = np.random.default_rng(0).random((6, 157))
+    scores[2, 3] = np.nan
+    videos = np.array([f"video{number}" for number in range(6)])
+    arrays = {"video": videos, "target": np.ones((6, 157), bool), "score": scores}
+    np.savez_compressed(tmp_path / "predictions.npz", fingerprint=fingerprint(run), **arrays)
+    (tmp_path / "summary.json").write_text(json.dumps({"epochs": 3}))
+    (tmp_path / "environment.json").write_text(json.dumps({"time": "2026-11-25T08:00:00.000+00:00"}))
+    with pytest.raises(InputError, match=rf"^{tmp_path}/predictions.npz: scores that are not finite: did training div"):
+        score(run, tmp_path)

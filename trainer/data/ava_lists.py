@@ -16,6 +16,7 @@ import pandas as pd
 from trainer.datasets import DATASETS
 from trainer.metrics.ava_csv import has_extent
 from trainer.utils.errors import InputError
+from trainer.utils.files import check_last_line
 from trainer.utils.text import quoted, shortened
 from trainer.utils.text_files import text_lines
 
@@ -187,6 +188,7 @@ def read_list(path, every=1, min_score=0.0, detections=True):
 
 
 def _read_list(path, every, min_score, detections):
+    check_last_line(path)
     # Coordinates are read as text, too, as pandas' fast parser may be off by the last bit.
     text = dict.fromkeys(["video", "x1", "y1", "x2", "y2", "labels", "score"], str)
     rows = pd.read_csv(path, dtype=text | {"second": int, "center": int}, keep_default_na=False)

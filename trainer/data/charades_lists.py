@@ -12,6 +12,7 @@ import pandas as pd
 
 from trainer.datasets import DATASETS
 from trainer.utils.errors import InputError
+from trainer.utils.files import check_last_line
 from trainer.utils.text import quoted, shortened
 from trainer.utils.text_files import text_lines
 
@@ -138,6 +139,7 @@ def read_list(path):
 
 
 def _read_list(path):
+    check_last_line(path)
     rows = pd.read_csv(path, dtype={"video": str, "frames": int, "labels": str}, keep_default_na=False)
     if list(rows.columns) != COLUMNS:
         raise InputError(f"{path}: its columns must be {','.join(COLUMNS)}")

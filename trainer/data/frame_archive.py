@@ -16,6 +16,8 @@ import numpy as np
 import simplejpeg
 
 from trainer.utils.errors import InputError
+from trainer.utils.files import check_last_line
+from trainer.utils.text import quoted, shown
 
 INDEX = np.dtype([("offset", "<u8"), ("size", "<u4")])  # bytes from the tar's start; bytes of the JPEG
 
@@ -82,11 +84,12 @@ class FrameArchive:
                 return Path(entry.archive % (i + 1)).read_bytes()
             return self._tar(entry.archive, entry.index).read(entry.first + i)
         except (OSError, EOFError, IndexError, ValueError, TypeError, OverflowError) as error:
-            raise InputError(f"{where} cannot be read ({error}); is the archive complete?") from error
+            by = f" by the index {entry.index}" if entry.index else ""
+            raise InputError(f"{where} cannot be read{by} ({error}); is the archive complete?") from error
 
     def _entry(self, video) -> Video:
         if video not in self._videos:
-            raise InputError(f"{self.path}: has no video {video}")
+            raise InputError(f"{self.path}: has no video {shown(video)}")
         return self._videos[video]
 
 
@@ -94,15 +97,16 @@ def _read_list(path) -> dict[str, Video]:
     """Return the videos of a frames list by name; raise InputError that names the line if it is not one."""
     videos, line = {}, 1
     try:
+        check_last_line(path)
         with path.open(encoding="utf-8", newline="") as file:
-            rows = csv.DictReader(file)
+            rows = csv.DictReader(file, restval="")
             if missing := {"video", "frames", "archive", "index", "first"} - set(rows.fieldnames or ()):
                 raise ValueError(f"lacks {', '.join(sorted(missing))}")
             for row in rows:
                 line = rows.line_num
                 video = Video(int(row["frames"]), row["archive"], row["index"], int(row["first"]))
-                if video.frames < 0 or video.first < 0:
-                    raise ValueError(f"frames {video.frames}, first {video.first}")
+                if video.frames < 0 or video.first < 0 or not video.archive:
+                    raise ValueError(f"frames {video.frames}, first {video.first}, archive {quoted(video.archive)}")
                 videos[row["video"]] = video
     except (OSError, TypeError, ValueError, csv.Error) as error:
         raise InputError(
@@ -168,6 +172,8 @@ def index_tar(tar):
     truncated, damaged or compressed.
     """
     tar = Path(tar)
+    if not tar.is_file():
+        raise InputError(f"{tar}: not a file; expected a complete, uncompressed tar")
     # The next header mostly lies within the buffer, so skipping small members still reads the file sequentially.
     with tar.open("rb", buffering=1 << 20) as file:
         length = os.fstat(file.fileno()).st_size

@@ -33,6 +33,8 @@ from trainer.metrics.ava_csv import Detections, GroundTruth, image_key
 from trainer.utils.errors import InputError
 from trainer.utils.files import atomic_write
 
+PREDICTIONS = {"score": (80,), "box": (4,), "second": ()}  # arrays of numbers that are scored: shape of a box's row
+
 
 def score_test(data, predictions) -> tuple[pd.DataFrame, dict[str, float]]:
     """Return the average precision of each class, by the protocol of ``data`` and the official one, and the means.

@@ -60,8 +60,8 @@ class Detections(Boxes):
 
 _COLUMNS = {"video": str, "second": int, "x1": float, "y1": float, "x2": float, "y2": float, "action": int}
 _DTYPES = {str: "category", int: np.int32, float: np.float64}
-# Bounds of whole numbers: a second of a day, a class (-1: none).
-_LEAST, _MOST = {"second": 0, "action": -1}, 99_999
+# Bounds: a second of a day, a class (-1: none), a box that reaches out of the frame, but is not in pixels.
+_BOUNDS = {"second": (0, 99_999), "action": (-1, 80)} | dict.fromkeys(("x1", "y1", "x2", "y2"), (-1, 2))
 _FIELD = re.compile(r"""\b(name|id|label_id)\s*:\s*(?:"([^"]*)"|'([^']*)'|([^\s"'}]+))""")  # of a label map
 
 
@@ -95,7 +95,7 @@ def read_label_map(path) -> dict[int, str]:
     The former is ActivityNet's list of the 60 evaluated classes, the latter AVA's own of all 80. Raises InputError
     naming the line unless entries alternate names and numbers, each of them once.
     """
-    classes, name = {}, None
+    classes, name, level = {}, None, 0
     for number, line in enumerate(text_lines(path), 1):
         for key, *texts in [] if line.lstrip().startswith("#") else _FIELD.findall(line):
             where, value = f"{path}, line {number}", "".join(texts)
@@ -110,8 +110,11 @@ def read_label_map(path) -> dict[int, str]:
                     raise InputError(f"{where}: {quoted(line.strip())} must be a new number after a name")
                 classes[int(value)] = name
                 name = None
+        level += line.count("{") - line.count("}")
     if name is not None:
         raise InputError(f"{path}: ends after the name {quoted(name)}, which has no id; download it again")
+    if level:
+        raise InputError(f"{path}: ends within an entry; download it again")
     if not classes:
         raise InputError(f'{path}: holds no class; give a label map with lines such as name: "stand" and id: 12')
     return classes
@@ -229,8 +232,9 @@ def _read_csv(path, columns, optional=None, with_extent=False):
 def _is_fine(table, with_extent):
     """Return whether all numbers are finite and in range and, if ``with_extent``, all boxes have a size."""
     fine = np.isfinite(table.select_dtypes("float")).all(axis=None)
-    for name in table.columns.intersection(list(_LEAST)):
-        fine &= table[name].between(_LEAST[name], _MOST).all()
+    for name in table.columns.intersection(list(_BOUNDS)):
+        fine &= table[name].between(*_BOUNDS[name]).all()
+    fine &= all(map(_is_name, table["video"].cat.categories))
     if with_extent:
         fine &= ((table["x1"] < table["x2"]) & (table["y1"] < table["y2"])).all()
     return fine
@@ -256,15 +260,22 @@ def _problem(row, columns, fewest, with_extent):
         return f"{len(row)} columns, not {wanted} ({', '.join(columns)})"
     for (name, kind), text in zip(columns.items(), row, strict=False):
         try:
-            fine = kind is str or (math.isfinite(kind(text)) and (kind is float or _LEAST[name] <= int(text) <= _MOST))
+            least, most = _BOUNDS.get(name, (-math.inf, math.inf))
+            fine = _is_name(text) if kind is str else math.isfinite(kind(text)) and least <= kind(text) <= most
         except (ValueError, OverflowError):
             fine = False
         if not fine:
-            wanted = f"an integer from {_LEAST[name]} to {_MOST}" if kind is int else "a number"
-            return f"{name} is {quoted(text)}, not {wanted}"
+            number = "an integer" if kind is int else "a number"
+            limits = f" from {least} to {most}" * (name in _BOUNDS)
+            return f"{name} is {quoted(text)}, not {'a name without spaces' if kind is str else number + limits}"
     if with_extent and not has_extent(map(float, row[2:6])):
         return f"a box without extent, {', '.join(row[2:6])}; expected x1 < x2 and y1 < y2"
     return None
+
+
+def _is_name(text):
+    """Return whether this can be the name of a video."""
+    return text.isprintable() and text != "" and " " not in text
 
 
 def has_extent(corners) -> bool:

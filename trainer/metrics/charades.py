@@ -7,6 +7,8 @@ from trainer.utils.errors import InputError
 from trainer.utils.text import quoted
 from trainer.utils.text_files import text_lines
 
+PREDICTIONS = {"score": (157,), "target": (157,)}  # arrays of numbers that are scored: shape of a video's row
+
 
 def score_test(data, predictions) -> tuple[pd.DataFrame, dict[str, float]]:
     """Return the average precision of each class and its mean.

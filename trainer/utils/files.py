@@ -53,6 +53,12 @@ def explain_full_disk(path, advice="make room and re-run"):
         raise InputError(f"{path}: the disk is full ({error.strerror}); {advice}") from error
 
 
+def check_last_line(path):
+    """Raise ValueError unless a file that ends with a line break does so: one that was truncated mostly does not."""
+    if not Path(path).read_bytes().endswith(b"\n"):
+        raise ValueError("empty, or ends within a line")
+
+
 def write_csv(path, columns, rows):
     """Write a CSV with a header by an atomic write."""
     with atomic_write(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:

@@ -2,11 +2,13 @@
 
 import codecs
 import gzip
+import re
 import zlib
 from pathlib import Path
 
 from trainer.utils.errors import InputError
 
+_CONTROL = re.compile(r"[\x01-\x08\x0b\x0c\x0e-\x1f\x7f]")  # all but tab, line feed and carriage return
 _RE_ENCODE = "Save it in that encoding, or download it again"
 
 
@@ -22,6 +24,8 @@ def text_lines(path):
             for number, line in enumerate(lines, start=1):
                 if "\0" in line:  # every second byte of English in UTF-16
                     raise InputError(f"{path}, line {number}: a zero byte; expected UTF-8 text. {_RE_ENCODE}")
+                if odd := _CONTROL.search(line):
+                    raise InputError(f"{path}, line {number}: a control character ({odd[0]!r}); delete it")
                 yield line
     except UnicodeDecodeError as error:
         raise InputError(_wrong_encoding(path, opened)) from error

@@ -33,7 +33,7 @@ def choose_member(archive, names, output) -> str:
     """Return the name among ``names`` that fits ``output`` best; raise InputError if none fits, or several equally."""
     candidates = [name for name in names if PurePosixPath(name).name == output.name]
     if not candidates:
-        raise InputError(f"{archive}: contains no {output.name}; it contains {_shortened(names)}")
+        raise InputError(f"{archive}: contains no {output.name}; it contains {_shortened(names) or 'nothing'}")
 
     def fit(name):
         return _common_tail(PurePosixPath(name).parts, output.parts), -len(PurePosixPath(name).parts)

@@ -7,7 +7,7 @@ import numpy as np
 
 from trainer.data.frame_archive import INDEX
 from trainer.utils.errors import InputError
-from trainer.utils.files import write_csv
+from trainer.utils.files import check_last_line, write_csv
 from trainer.utils.text_files import text_lines
 
 COLUMNS = ["video", "frames", "archive", "index", "first"]
@@ -86,8 +86,9 @@ def write_videos(path, rows):
 
 def read_videos(path):
     """Return the rows of VIDEO_COLUMNS; raise InputError if there is none, or one is not as written here."""
-    rows = csv.DictReader(text_lines(path))
+    rows = csv.DictReader(text_lines(path), restval="")
     try:
+        check_last_line(path)
         videos = [(row["video"], int(row["frames"]), int(row["first"])) for row in rows]
         if not videos or min(min(frames - 1, first) for _, frames, first in videos) < 0:
             raise ValueError("no videos, or negative numbers")

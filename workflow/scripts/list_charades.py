@@ -22,7 +22,7 @@ def list_charades(available, frame_lists, output):
     and val. ``output``: paths of frames, train and val. Raises InputError if a list names a frame that does not exist.
     """
     places = {row[0]: row for row in available}
-    listed = {}
+    listed, lists = {}, {}
     for split, published in PUBLISHED.items():
         path = frame_lists[split]
         videos = list(charades_lists.read_frame_list(path))
@@ -32,6 +32,8 @@ def list_charades(available, frame_lists, output):
         listed |= {video.video: places[video.video] for video in videos}
         frames = sum(video.frames for video in videos)
         log.info("%s: %d videos (published: %d), %d frames", path, len(videos), published, frames)
+        lists[split] = videos
+    for split, videos in lists.items():
         write_csv(output[split], charades_lists.COLUMNS, (video.row() for video in videos))
     log.info("skipped %d videos of the archive, which no list names", len(places) - len(listed))
     write_frames_list(output["frames"], listed.values())

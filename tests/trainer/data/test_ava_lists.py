@@ -81,7 +81,7 @@ def test_rows_of_other_videos_and_seconds_are_counted(files):
         ("v1,-5,0.1,0.2,0.3,0.4,12,0.99", r"line 2: second -5 is not one of 0\.\.99999"),
         ("v1,0902,0.1,0.2,0.3,0.4,12,nan", "line 2: score nan is not between 0 and 1"),
         ("v1,0902,0.1,0.2,0.3,0.4,12,7", "line 2: score 7 is not between 0 and 1"),  # a person: this is ground truth
-        ("\x1b[2J,0902,0.1,0.2,x,0.4,12,0.99", r"line 2: could not convert.*; the row is '\\x1b\[2J,0902"),
+        ("\x1b[2J,0902,0.1,0.2,x,0.4,12,0.99", r"line 2: a control character \('\\x1b'\); delete it"),
         ('"' + "v1,0902\n" * 20_000, r"line \d+: field larger than field limit"),
         ("v1,0902,0.1,0.2,0.3,0.4,81,0.99", r"line 2: action 81 is not one of 1\.\.80"),
         ("v1,0902,0.1,0.2,0.3,0.4,12,high", "line 2: could not convert"),

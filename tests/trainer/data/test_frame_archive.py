@@ -154,7 +154,7 @@ def test_an_odd_index_is_named(listed, tmp_path, kind):
         ("b,four,b.tar,b.npy,0", "invalid literal"),
         ("b,4,b.tar,b.npy,-1", "first -1"),
         ("b,-4,b.tar,b.npy,0", "frames -4"),
-        ("b,4", "NoneType"),
+        ("b,4", "invalid literal"),
         ("b,4,b.tar,b.npy," + "9" * 5000, "digits"),
     ],
 )

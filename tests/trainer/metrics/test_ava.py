@@ -457,6 +457,10 @@ ROW = "v,0902,0.1,0.1,0.5,0.9,1"
         (read_ground_truth, "v,902.5,0.1,0.1,0.5,0.9,1\n", "line 1: second is '902.5', not an integer"),
         (read_ground_truth, "v,902,0.1,,0.5,0.9,1\n", "line 1: y1 is '', not a number"),
         (read_ground_truth, "", "holds no box"),
+        (read_ground_truth, "v,902,30,20,300,200,1\n", "line 1: x1 is '30', not a number from -1 to 2"),
+        (read_ground_truth, "v,902,0.1,0.1,0.5,0.9,81\n", "line 1: action is '81', not an integer from -1 to 80"),
+        (read_ground_truth, f"{ROW}\n v,902,0.1,0.1,0.5,0.9,1\n", "line 2: video is ' v', not a name without spaces"),
+        (read_exclusions, "v,902\n\x1b[2Jv,902\n", "line 2: a control character ('\\x1b')"),
         (read_ground_truth, f"{ROW}\n\nv,902,0.5,0.1,0.1,0.9,1\n", "line 3: a box without extent, 0.5, 0.1, 0.1, 0.9"),
         (read_ground_truth, "v,902,0.1,0.9,0.5,0.9,1\n", "line 1: a box without extent"),
         (read_ground_truth, "v,1000000000,0,0,0.5,0.9,1\n", "second is '1000000000', not an integer from 0 to 99999"),
@@ -484,6 +488,7 @@ ROW = "v,0902,0.1,0.1,0.5,0.9,1"
         (read_label_map, 'name: "sit"\nid: 9999999999\n', "line 2: 'id: 9999999999' must be a new number"),
         (read_label_map, 'name: "sit"\nid: ²\n', "line 2: 'id: ²' must be a new number"),
         (read_label_map, "sit\nstand\n", "holds no class"),
+        (read_label_map, 'item {\n  name: "sit"\n  id: 1\n}\nitem {\n  name: "ru', "ends within an entry"),
     ],
 )
 def test_a_bad_file_is_named_with_its_line(read, text, message, tmp_path):

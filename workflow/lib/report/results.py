@@ -106,13 +106,18 @@ def read_environment(folder) -> dict:
     made = read_json(path, time=str, code=str, processor=str, packages=dict)
     with explain_damage(path):
         datetime.fromisoformat(made["time"])
-        made["packages"]["torch"]
+        if not isinstance(made["packages"]["torch"], str):
+            raise ValueError("packages: torch: expected text")
     return made
 
 
 def read_per_class(folder) -> pd.DataFrame:
     """Return a run's average precision by class."""
-    return read_csv(f"{folder}/per_class.csv", numbers=["ap"], text=["name"])
+    path = f"{folder}/per_class.csv"
+    rows = read_csv(path, numbers=["ap"], text=["name"])
+    if rows.name.duplicated().any():
+        raise DamagedFile(path, "two rows of one class")
+    return rows
 
 
 def read_history(folder) -> pd.DataFrame:

@@ -1,11 +1,13 @@
 """The cost of each step of the workflow, from the benchmark file that Snakemake writes for every job."""
 
 import logging
+import math
 from pathlib import Path
 
 import pandas as pd
 
 from trainer.run_files import DamagedFile, explain_damage
+from trainer.utils.files import check_last_line
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +24,8 @@ def step_costs(folder, gpus, partial=False) -> pd.DataFrame:
     largest job).
     """
     jobs = []
-    for path in sorted(Path(folder).rglob("*.tsv"), key=lambda path: path.stat().st_mtime):
+    files = [path for path in Path(folder).rglob("*.tsv") if path.exists()]
+    for path in sorted(files, key=lambda path: path.stat().st_mtime):
         step, _, name = path.relative_to(folder).with_suffix("").as_posix().partition("/")
         dataset = name.partition("/")[0] if name.count("/") == 2 else ""
         if dataset and name not in gpus:
@@ -56,5 +59,9 @@ def step_costs(folder, gpus, partial=False) -> pd.DataFrame:
 def _measured(path):
     """Return wall time (h) and memory (GB) of a job's last run."""
     with explain_damage(path, "delete it; its job is then not counted"):
+        check_last_line(path)
         last = pd.read_csv(path, sep="\t", na_values="-").iloc[-1]
-        return float(last["s"]) / HOUR, float(last["max_rss"]) / 1024  # Snakemake's MB are MiB
+        seconds, memory = float(last["s"]), float(last["max_rss"])  # MiB; NaN of a job too short to measure
+        if not 0 <= seconds < math.inf or memory < 0 or math.isinf(memory):
+            raise ValueError(f"{seconds} s, {memory} MiB")
+        return seconds / HOUR, memory / 1024

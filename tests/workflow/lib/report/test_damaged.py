@@ -64,7 +64,10 @@ def test_a_file_that_lacks_whole_lines_is_damaged(tmp_path, name, lines, message
         read(tmp_path)
 
 
-@pytest.mark.parametrize("change", [{"time": "yesterday"}, {"packages": {}}, {"packages": "many"}, {"code": None}])
+@pytest.mark.parametrize(
+    "change",
+    [{"time": "yesterday"}, {"packages": {}}, {"packages": "many"}, {"packages": {"torch": 7}}, {"code": None}],
+)
 def test_an_environment_of_another_content_is_damaged(tmp_path, change):
     made_up(tmp_path)
     folder = tmp_path / "charades/moco/seed1"
