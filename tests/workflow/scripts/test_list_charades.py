@@ -90,6 +90,7 @@ def test_a_web_page_is_no_list(project):
     (project / "val.csv").write_text("<!DOCTYPE html>\n")
     with pytest.raises(InputError, match=r"val\.csv: this is an HTML page"):
         make_lists(project)
+    assert not list(project.glob("list_*"))
 
 
 def test_an_archive_that_ends_early_is_named(project):
