@@ -33,9 +33,9 @@ def remaining(experiment: Experiment) -> Remaining:
     if "ava" in config.datasets and not experiment.existing.ava_frames:
         disk[data] += _ava_bytes(experiment)
     if "charades" in config.datasets and not experiment.existing.charades_frames:
-        tar = Path(experiment.charades_tar)
-        remote = not local_paths(experiment.urls("charades/Charades_v1_rgb.tar"))
-        disk[data] += CHARADES_BYTES if remote and not tar.exists() else 0
+        missing = not Path(experiment.charades_tar).exists()
+        if missing and not local_paths(experiment.urls("charades/Charades_v1_rgb.tar")):
+            disk[data] += CHARADES_BYTES
     runs = {dataset: missing_runs(experiment, dataset) for dataset in config.datasets}
     disk[config.results] += RUN_BYTES * sum(map(len, runs.values()))
     return Remaining(dict(disk), runs)
