@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -140,6 +141,19 @@ def test_two_ranks_train_as_one(finished, tmp_path):
         torch.testing.assert_close(tensor, weights(path)[name], rtol=1e-3, atol=1e-4, msg=name)
     one, two = (pd.read_csv(folder / "history.csv") for folder in (path.parent, tmp_path))
     assert one.loss.to_numpy() == pytest.approx(two.loss.to_numpy(), rel=1e-4)
+
+
+def test_ranks_predict_the_same(finished):
+    path, _, _ = finished
+    found = []
+    for ranks in "1", "2":
+        done = call("trainer.evaluate", "predict", "--config", str(path), "--gpus", ranks)
+        assert done.returncode == 0, done.stderr
+        with np.load(path.parent / "predictions.npz") as arrays:
+            found.append(dict(arrays))
+    one, two = found
+    assert one.keys() == two.keys()
+    assert all(np.array_equal(one[name], two[name]) for name in one)
 
 
 def test_other_settings_or_files_train_from_the_beginning(tmp_path):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, default_collate
 
 from trainer.distributed.lifetime import start_worker
 from trainer.utils.errors import InputError
@@ -59,8 +59,9 @@ class Batch(OnDevice):
 
 def collate(samples: list[Sample]) -> Batch:
     """Stack clips of one size; boxes get the number of their clip in front."""
-    # Stacked as the frames lie in memory: turning channels to the front is free on the device, milliseconds here.
-    clips = torch.stack([sample.clip for sample in samples]).permute(0, 4, 1, 2, 3)
+    # Stacked as the frames lie in memory: turning channels to the front is free on the device, milliseconds here. In a
+    # worker, PyTorch's function stacks into the memory that is handed over: a third less system time than a copy.
+    clips = default_collate([sample.clip for sample in samples]).permute(0, 4, 1, 2, 3)
     targets = torch.cat([sample.targets for sample in samples])
     names, rows = [sample.name for sample in samples], torch.tensor([sample.row for sample in samples])
     if samples[0].boxes is None:
