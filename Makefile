@@ -25,7 +25,7 @@ setup: .venv/done ## install the locked environment into .venv
 	.venv/bin/uv sync --locked --quiet --system-certs --compile-bytecode
 	touch $@
 
-demo: .venv/done ## run the whole workflow on drawn films and random checkpoints, into results/demo
+demo: .venv/done ## run the whole workflow on drawn films, into results/demo
 	$(DEMO)
 	@cat results/demo/ava_table.md results/demo/charades_table.md && echo "report: results/demo/report.html"
 

@@ -65,7 +65,11 @@ def test_packages_import_only_what_is_below_them(folder, allowed):
 
 
 def test_scripts_import_no_other_script():
-    assert_imports("workflow/scripts", ["trainer", "workflow.lib"], {"build_demo_mirror.py": ["workflow.demo"]})
+    assert_imports(
+        "workflow/scripts",
+        ["trainer", "workflow.lib"],
+        {f"build_demo_{part}.py": ["workflow.demo"] for part in ("mirror", "checkpoints")},
+    )
 
 
 def test_no_test_imports_another():
@@ -138,6 +142,7 @@ KNOW_THE_DEMO = {
     "config/demo_sources.tsv",
     "envs/demo.yaml",
     "workflow/rules/demo.smk",
+    "workflow/scripts/build_demo_checkpoints.py",
     "workflow/scripts/build_demo_mirror.py",
 }
 

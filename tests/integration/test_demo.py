@@ -11,6 +11,7 @@ import yaml
 
 from tests.helpers.paths import DEMO_RESULTS, ROOT
 from tests.helpers.plan import plan
+from tests.helpers.positive_control import mean_ap_intervals, tau_with_pretraining
 from trainer import config
 from trainer.datasets import DATASETS
 
@@ -76,6 +77,23 @@ def test_loader_workers_change_no_number(dataset, tmp_path):
     del found["trained"], expected["trained"]  # a time
     assert found == expected
     assert np.array_equal(*(np.load(folder / "predictions.npz")["score"] for folder in (tmp_path, demo)))
+
+
+@pytest.mark.parametrize("dataset", DATASETS)
+def test_the_longest_pretraining_beats_none(dataset):
+    _, scratch = mean_ap_intervals(DEMO_RESULTS, dataset, "scratch")
+    supervised, _ = mean_ap_intervals(DEMO_RESULTS, dataset, "supervised")
+    assert scratch < supervised
+
+
+def test_the_longer_the_pretraining_the_better():
+    tau, low, _ = tau_with_pretraining(DEMO_RESULTS)
+    assert tau > low > 0
+
+
+def test_the_protocols_of_ava_differ():
+    table = pd.read_csv(DEMO_RESULTS / "ava_table.csv")
+    assert ((table.mAP - table.official_mAP).abs() > 0.05).all()
 
 
 def test_detections_are_in_the_official_format():
