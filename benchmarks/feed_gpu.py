@@ -16,13 +16,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from benchmarks.load_clips import FRAMES, Video
+from benchmarks.load_clips import FRAMES, Video, key_frames
 from benchmarks.runs import alone, network, noise, recipe_run
 from trainer.checkpointing import TrainingState
-from trainer.data.ava_lists import NUM_ACTIONS, KeyFrames
 from trainer.data.charades_lists import Videos
 from trainer.data.loaders import read_batches, read_on_device, training_loader
 from trainer.distributed.process_group import set_precision
+from trainer.models.backbones import BACKBONES
 from trainer.optim import build_optimizer
 from trainer.step import MicroBatchLoss, PendingLosses, train_step
 from trainer.tasks.ava import AvaTrainingClips
@@ -73,17 +73,14 @@ def training_clips(run, video, count):
             np.full(count, "film"), np.full(count, FRAMES), np.arange(count + 1), np.tile([5, 0, 300], (count, 1))
         )
         return CharadesClips(listed, video.archive, run.clip, seed=0, whole_labels=False)
-    centers = np.random.default_rng(0).integers(60, FRAMES - 60, count)
-    boxes, targets = np.tile([0.1, 0.2, 0.5, 0.9], (3 * count, 1)), np.zeros((3 * count, NUM_ACTIONS), np.uint8)
-    listed = KeyFrames(np.full(count, "film"), centers // 30, centers, np.arange(0, 3 * count + 1, 3), boxes, targets)
-    return AvaTrainingClips(listed, video.archive, run.clip, seed=0)
+    return AvaTrainingClips(key_frames(count), video.archive, run.clip, seed=0)
 
 
 def print_row(run, clips, options):
     """Print the clips/s of the loader alone, of the bare step and of the loop with the loader."""
     device, count = torch.device(run.machine.device), run.training.batch_size * options.steps
     model = MicroBatchLoss(network(run), run).to(device)
-    optimizer = build_optimizer(model.network, run.training)
+    optimizer = build_optimizer(model.network, run.training, BACKBONES[run.model.backbone].depth)
     micro_batch = noise(run, run.training.batch_size // run.training.micro_batches)
     bare = count / seconds_of(train(model, optimizer, run, repeat(micro_batch)), options.steps, device)
     loader = training_loader(clips, run)

@@ -176,12 +176,13 @@ def charades_test(video):
     )
 
 
-def key_frames():
-    """Eight key frames of three boxes."""
-    centers = np.linspace(60, FRAMES - 60, 8).astype(int)
-    boxes = np.tile([0.1, 0.2, 0.5, 0.9], (24, 1))
-    targets = np.zeros((24, NUM_ACTIONS), np.uint8)
-    return KeyFrames(np.full(8, "film"), centers // 30, centers, np.arange(0, 25, 3), boxes, targets)
+def key_frames(count=8):
+    """Key frames of three boxes, spread over the film."""
+    centers = np.linspace(60, FRAMES - 60, count).astype(int)
+    boxes = np.tile([0.1, 0.2, 0.5, 0.9], (3 * count, 1))
+    targets, scores = np.zeros((3 * count, NUM_ACTIONS), np.uint8), np.full(3 * count, np.nan, np.float32)
+    first = np.arange(0, 3 * count + 1, 3)
+    return KeyFrames(np.full(count, "film"), centers // 30, centers, first, boxes, targets, scores)
 
 
 def videos():
