@@ -12,9 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from trainer.models.layouts import LAYOUTS, Layout, as_published
-from trainer.models.matching import LayoutMatch, group_keys, match_layout
+from trainer.models.matching import POSITIONS, LayoutMatch, group_keys, match_layout
 from trainer.models.refusal import refusal
 from trainer.models.safe_load import read_checkpoint
+from trainer.models.vit_files import unify
 from trainer.utils.errors import InputError
 from trainer.utils.text import listed, printable, shown
 
@@ -37,11 +38,13 @@ class Report:
     found: Layout  # the place, with the prefix as it is in the file
     loaded: int  # tensors
     absent_counters: int  # BatchNorm's num_batches_tracked that the file does not hold
+    absent_positions: bool  # the position table of a transformer is not in the file
     unused: dict[str, int]  # group of keys: how many
 
     def __str__(self):
         unused = listed((f"{shown(group)} ({count})" for group, count in self.unused.items()), 20) or "none"
         absent = f"; {self.absent_counters} batch counters not in the file, set to 0" if self.absent_counters else ""
+        absent += "; no position table in the file, VideoMAE's is used" if self.absent_positions else ""
         return printable(
             f"{self.path}: all {self.loaded} tensors loaded by layout {self.layout} "
             f"({self.found}{as_published(self.found)}){absent}; keys not used: {unused}"
@@ -57,15 +60,19 @@ def load_backbone(backbone: nn.Module, path, layout: str = "auto") -> Report:
 
     BatchNorm's batch counters are the one exception. Files of old PyTorch have none of them, and as all these layers
     average with a fixed momentum, no output or statistic depends on them. If a file has none, they are set to 0.
+    So is the position table of a transformer: VideoMAE's files do not hold theirs, which the backbone has already.
     """
     expected = backbone.state_dict()
     entries = named_tensors(path, read_checkpoint(path))
     match = find_backbone(path, entries, layout, expected)
     tensors = entries[match.place.entry]
     counters = {name: torch.zeros_like(expected[name]) for name in match.absent_counters}
-    backbone.load_state_dict({name: tensors[key] for name, key in match.keys.items()} | counters, strict=True)
+    positions = {POSITIONS: expected[POSITIONS]} if match.absent_positions else {}
+    loaded = {name: tensors[key] for name, key in match.keys.items()}
+    backbone.load_state_dict(loaded | counters | positions, strict=True)
     unused = {group: len(keys) for group, keys in group_keys(tensors, set(match.keys.values())).items()}
-    return Report(Path(path), layout, match.place, len(match.keys), len(counters), unused)
+    absent = len(counters), match.absent_positions
+    return Report(Path(path), layout, match.place, len(match.keys), *absent, unused)
 
 
 def named_tensors(path, checkpoint) -> dict[str, dict[str, Tensor]]:
@@ -90,8 +97,7 @@ def named_tensors(path, checkpoint) -> dict[str, dict[str, Tensor]]:
         found["levels of dictionaries"] = level
         found["characters in a name"] = max(map(len, (*tensors, *inner)), default=0)
         _check_limits(path, found)
-        groups[id(content)] = tensors
-        entries[entry] = tensors
+        groups[id(content)] = entries[entry] = unify(tensors)
         waiting += [(f"{entry}.{key}" if entry else key, level + 1, value) for key, value in inner.items()]
     if not any(entries.values()):
         raise InputError(f"{path}: holds no named tensors, but a {type(checkpoint).__name__}; expected a state_dict")

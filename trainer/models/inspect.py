@@ -19,6 +19,7 @@ from trainer.models.layouts import LAYOUTS, as_published
 from trainer.models.matching import closest_backbone, group_keys, match_layout, named_shapes
 from trainer.models.methods_table import LOCAL_TABLE, PUBLISHED_TABLE, add_method
 from trainer.models.safe_load import Placeholder, read_checkpoint
+from trainer.models.vit_files import family
 from trainer.utils.errors import exit_on_input_error
 from trainer.utils.text import printable, shortened, shown
 
@@ -39,6 +40,7 @@ def main(argv=None):
             _print_lines(_group_lines(entries[match.place.entry], match))
         match = find_backbone(args.file, entries, args.layout, expected)
         counters = " (batch counters are not in the file)" if match.absent_counters else ""
+        _print_lines(_row_lines(backbone, match, entries[match.place.entry]))
         print(f"fits {backbone} whole: {len(match.keys)} tensors{counters}; {match.place}{as_published(match.place)}")
         if args.add is not None:
             _add(args, backbone)
@@ -101,6 +103,18 @@ def _group_lines(tensors, match):
         numbers = sum(tensors[key].numel() for key in keys) / 1e6
         first = f"{shown(keys[0])} {shortened(str(list(tensors[keys[0]].shape)))}"
         yield f"  {role} {shown(group)}: {len(keys)} of {numbers:.2f} M numbers, first {first}"
+
+
+def _row_lines(backbone, match, tensors):
+    """Yield what a transformer's file holds, and what a row of the methods table says of it."""
+    record = BACKBONES[backbone]
+    if record.depth:
+        size = f"{record.depth} blocks, {record.channels} wide, tubelet {record.time_stride}"
+        yield f"  family: {family(tensors)}; {size}"
+        yield "  position table: " + ("VideoMAE's, as the file has none" if match.absent_positions else "in the file")
+        norm = match.keys["norm.weight"]
+        yield f"  last norm: {shown(norm)}" + ", fine-tuned behind the mean over tokens" * ("fc_norm" in norm)
+    yield f"  row: backbone {backbone}, recipe {record.recipe}, layout auto"
 
 
 def _add(args, backbone):

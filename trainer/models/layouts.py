@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from trainer.utils.text import quoted
 
-# How authors name the tensors of torchvision's video ResNets: the first pattern that matches a name renames it.
+# How authors name the tensors of a backbone: the first pattern that matches a name renames it. "vit" is of
+# transformers, whose files vit_files.py has unified; fine-tuned ones have the last norm behind the mean over tokens.
 SCHEMES = {
     "torchvision": (),
     # nn.Sequential(*network.children())
@@ -25,6 +26,7 @@ SCHEMES = {
         (r"\.downsample\.conv\.", ".downsample.0."),
         (r"\.downsample_bn\.", ".downsample.1."),
     ),
+    "vit": ((r"^fc_norm\.", "norm."),),
 }
 
 
@@ -35,6 +37,7 @@ class Layout:
     entry: str  # of the saved dictionary, "" where the tensors are its entries
     prefix: str  # of their names; DataParallel may have put "module." before it
     scheme: str  # of the rest of their names
+    with_positions: bool = False  # the file must hold the position table, as it is not VideoMAE's
 
     def __str__(self):
         parts = [f"{kind} {quoted(text)}" for kind, text in (("entry", self.entry), ("prefix", self.prefix)) if text]
@@ -53,11 +56,24 @@ LAYOUTS = {
     "gdt": Layout("model", "video_network.base.", "torchvision"),
     "supervised": Layout("", "", "torchvision"),
     "tubelet_contrast": Layout("state_dict", "backbone.", "pyvrl"),
+    "videomae": Layout("model", "encoder.", "vit"),
+    "mgmae": Layout("model", "encoder.", "vit"),
+    "sigma": Layout("model", "encoder.", "vit"),
+    "smile": Layout("model", "encoder.", "vit"),
+    "mme": Layout("model", "encoder.", "vit"),
+    "everest": Layout("model", "encoder.", "vit"),
+    "umt": Layout("model", "encoder.", "vit"),
+    "mvd": Layout("model", "", "vit", with_positions=True),
+    "vjepa": Layout("target_encoder", "backbone.", "vit", with_positions=True),
+    "deepspeed": Layout("module", "", "vit"),  # VideoMAE's and MME's fine-tuned files
+    "videomae_huggingface": Layout("", "videomae.", "vit"),
 }
+WRAPPERS = ("", "module.", "_orig_mod.", "module._orig_mod.")  # of DataParallel and torch.compile, before a prefix
 
 
 def as_published(place: Layout) -> str:
     """Return ", as NAME" if published checkpoints keep the backbone at that place, else nothing."""
-    bare = Layout(place.entry, place.prefix.removeprefix("module."), place.scheme)
-    names = [name for name, layout in LAYOUTS.items() if layout == bare]
+    prefix = place.prefix.removeprefix("module.").removeprefix("_orig_mod.")
+    here = (place.entry, prefix, place.scheme)
+    names = [name for name, layout in LAYOUTS.items() if (layout.entry, layout.prefix, layout.scheme) == here]
     return f", as {' and '.join(names)}" if names else ""

@@ -2,18 +2,22 @@
 
 import re
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 import torch
 from torch import Tensor
 
 from trainer.models.backbones import BACKBONES, build_backbone
-from trainer.models.layouts import LAYOUTS, SCHEMES, Layout
+from trainer.models.layouts import LAYOUTS, SCHEMES, WRAPPERS, Layout
 from trainer.utils.text import shortened, shown
 
-# A momentum encoder is a running mean of the trained one and has its names; the trained one is what methods publish.
-MOMENTUM_COPIES = {"encoder_k.": "encoder_q.", "key_encoder.": "backbone."}
+# A momentum encoder is a running mean of the trained one and has its names; the trained one is what methods publish. A
+# decoder has blocks like its encoder.
+MOMENTUM_COPIES = {"encoder_k.": "encoder_q.", "key_encoder.": "backbone.", "decoder.": "encoder."}
+# The same among entries; V-JEPA's authors evaluate the running mean.
+COPIED_ENTRIES = {"model_ema": "model", "encoder": "target_encoder"}
+POSITIONS = "pos_embed"  # of transformers: VideoMAE's files do not hold it
 
 MOST_PLACES = 20  # compared with a backbone in one entry, those with most of its names: bounds the time of any file
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)  # smaller ones need scales, which are not read
@@ -27,6 +31,7 @@ class LayoutMatch:
     keys: dict[str, str]  # backbone's name: file's
     fitting: set[str]  # of these names, those whose tensor is as it must be
     absent_counters: set[str]
+    absent_positions: bool
     missing: list[str]
     mismatched: list[str]  # one phrase each
     unexpected: list[str]  # keys under the prefix that no tensor of a backbone has
@@ -69,10 +74,12 @@ def match_layout(entries, layout: str, expected: dict[str, Tensor]) -> list[Layo
     half of them, the closest is returned; none if no name occurs.
     """
     if layout != "auto":
-        places = [Layout(p.entry, prefix + p.prefix, p.scheme) for p in [LAYOUTS[layout]] for prefix in ("", "module.")]
+        named = LAYOUTS[layout]
+        places = [replace(named, prefix=wrapper + named.prefix) for wrapper in WRAPPERS]
         matches = [_match_at(p, entries[p.entry], expected) for p in places if p.entry in entries]
         return sorted(matches, key=_closeness)[-1:]
-    distinct = {id(tensors): (entry, tensors) for entry, tensors in entries.items()}  # one may be in two entries
+    originals = {entry: tensors for entry, tensors in entries.items() if COPIED_ENTRIES.get(entry) not in entries}
+    distinct = {id(tensors): (entry, tensors) for entry, tensors in originals.items()}  # one may be in two entries
     matches = [match for entry, tensors in distinct.values() for match in _matches_in(entry, tensors, expected)]
     close = [match for match in matches if len(match.keys) >= len(expected) / 2]
     return close or sorted(matches, key=_closeness)[-1:]
@@ -86,7 +93,7 @@ def _matches_in(entry, tensors, expected):
     """Yield a match for each prefix that makes a name of the backbone, by the scheme that makes most of them."""
     most_parts = _most_parts(expected)
     named = Counter()
-    for scheme in SCHEMES:
+    for scheme in ("vit",) if POSITIONS in expected else SCHEMES.keys() - {"vit"}:
         for key in tensors:
             parts = key.split(".")
             names = (".".join(parts[i:]) for i in range(max(0, len(parts) - most_parts), len(parts)))
@@ -132,6 +139,11 @@ def _match_at(place, tensors, expected):
     for name, key in keys.items():
         if problem := _mismatch(tensors[key], expected[name]):
             wrong.append((name, f"{shown(key)} {problem}"))
+    parts = {name.partition(".")[0] for name in expected} | {"cls_token"}
+    for name, key in named.items():
+        if name not in expected and name.partition(".")[0] in parts:
+            wrong.append((name, f"{shown(key)} is none of its tensors"))
+    positions_missing = POSITIONS in expected and POSITIONS not in named
     counters = {name for name in expected if name.endswith(".num_batches_tracked")}
     absent_counters = set() if counters & named.keys() else counters
     return LayoutMatch(
@@ -139,7 +151,12 @@ def _match_at(place, tensors, expected):
         keys=keys,
         fitting=keys.keys() - {name for name, _ in wrong},
         absent_counters=absent_counters,
-        missing=[name for name in expected if name not in named and name not in absent_counters],
+        absent_positions=positions_missing and not place.with_positions,
+        missing=[
+            name
+            for name in expected
+            if name not in named | dict.fromkeys(absent_counters) and (name != POSITIONS or place.with_positions)
+        ],
         mismatched=[words for _, words in wrong],
         unexpected=[key for name, key in named.items() if name not in expected],
     )

@@ -28,6 +28,17 @@ OTHER_NETWORKS = (
         "The sizes are those of microsoft/CtP's own R(2+1)D (288 channels where torchvision has 230); the benchmark "
         "pre-trained CtP anew: take its snellius_r2p1d18_ctp_k400_epoch_90.pth.",
     ),
+    (
+        r"(^|\.)cls_token$",
+        None,
+        "It has a class token, which no backbone here has: a transformer of images, or another one of videos.",
+    ),
+    (
+        r"(^|\.)blocks\.0\.attn\.qkv\.bias$",  # beside a position table it would have been split
+        None,
+        "It has a whole bias of queries, keys and values, but no position table: V-JEPA 2, say, whose positions are "
+        "rotary, is another architecture.",
+    ),
 )
 
 
@@ -58,6 +69,12 @@ def refusal(path, entries, layout, match, expected) -> str:
     return " ".join([*sentences, *_advice(path, entries, layout, backbone, close)])
 
 
+def _recipe(name, backbone):
+    """Return the recipe to set as well, in words, if that of the other backbone is another one."""
+    recipe = BACKBONES[name].recipe
+    return f" and its `recipe` to {recipe}" * (backbone not in BACKBONES or BACKBONES[backbone].recipe != recipe)
+
+
 def _shapes(tensors):
     return {name: tensor.shape for name, tensor in tensors.items()}
 
@@ -79,7 +96,8 @@ def _advice(path, entries, layout, backbone, close):
         name, match = closest_backbone(entries, tried)
         if match and match.whole and len(match_layout(entries, tried, named_shapes(name))) == 1:
             fits = f"Layout auto fits: {match.place}{as_published(match.place)}." if tried != layout else ""
-            other = f"It is a whole {name}: set the method's `backbone` to {name}." if name != backbone else ""
+            other = f"It is a whole {name}: set the method's `backbone` to {name}{_recipe(name, backbone)}."
+            other *= name != backbone
             return [words for words in (fits, other) if words]
     if close:
         return []
