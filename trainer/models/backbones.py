@@ -34,6 +34,7 @@ class Backbone:
     recipe: str  # how it is fine-tuned unless a row of the methods table says otherwise; a name of config/recipes.yaml
     depth: int | None = None  # blocks of a transformer, which drop path, layer decay and recomputation count; else None
     num_frames: int | None = None  # of a clip, where only one length fits
+    mean: str = "0.45"  # subtracted from pixels in [0, 1] unless a row of the methods table says otherwise
 
     def misfit(self, clip: Clip, drop_path: float, layer_decay: float) -> str | None:
         """Return which setting of a recipe does not fit, what is expected and what it is; None if all fit."""
@@ -103,10 +104,13 @@ def _transformer(**size):
     return VisionTransformer(**size)
 
 
+MEAN = "0.4814576,0.4546922,0.4038435"  # of VideoMAE's AVA code: 122.7717, 115.9465 and 102.9801 of 255
+
+
 def _vit(width, depth, heads, tubelet=2, recipe="vit"):
     """Return the record of a transformer of 16 x 16 px patches, of 8 of them in time and 14 x 14 in pre-training."""
     build = partial(_transformer, width=width, depth=depth, heads=heads, tubelet=tubelet)
-    return Backbone(build, width, tubelet, 16, recipe, depth, num_frames=8 * tubelet)
+    return Backbone(build, width, tubelet, 16, recipe, depth, 8 * tubelet, MEAN)
 
 
 BACKBONES = {

@@ -127,6 +127,7 @@ def _add(args, backbone):
         layout=args.layout,
         backbone=backbone,
         recipe=args.recipe or BACKBONES[backbone].recipe,
+        mean=BACKBONES[backbone].mean,
     )
     print(f"added {method} to {args.table}; next:")
     known = args.table.resolve() in (LOCAL_TABLE.resolve(), PUBLISHED_TABLE.resolve())

@@ -56,7 +56,7 @@ def closest_backbone(entries, layout: str) -> tuple[str, LayoutMatch | None]:
     """Return the backbone of which ``entries`` lack the smallest part, and how they match it."""
 
     def flaws(match, expected):
-        return (len(match.missing) + len(match.mismatched)) / len(expected)
+        return min(1, (len(match.missing) + len(match.mismatched)) / len(expected))
 
     found = []
     for name in BACKBONES:
@@ -93,7 +93,7 @@ def _matches_in(entry, tensors, expected):
     """Yield a match for each prefix that makes a name of the backbone, by the scheme that makes most of them."""
     most_parts = _most_parts(expected)
     named = Counter()
-    for scheme in ("vit",) if POSITIONS in expected else SCHEMES.keys() - {"vit"}:
+    for scheme in [scheme for scheme in SCHEMES if (scheme == "vit") == (POSITIONS in expected)]:
         for key in tensors:
             parts = key.split(".")
             names = (".".join(parts[i:]) for i in range(max(0, len(parts) - most_parts), len(parts)))

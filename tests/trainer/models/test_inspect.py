@@ -52,8 +52,10 @@ def test_the_command_names_the_layouts_that_there_are(tmp_path, capsys):
 def test_the_command_finds_the_backbone_that_fits(name, hollow, tmp_path, capsys):
     main([str(saved(hollow[name] | {"fc.weight": torch.zeros(400, 512)}, tmp_path / "file.pth"))])
     *content, verdict = capsys.readouterr().out.splitlines()
-    assert verdict == f"fits {name} whole: {len(hollow[name])} tensors; torchvision names, as supervised"
-    assert content[-1] == "  not used fc: 1 of 0.20 M numbers, first fc.weight [400, 512]"
+    names = "vit names" if BACKBONES[name].depth else "torchvision names, as supervised"
+    assert verdict == f"fits {name} whole: {len(hollow[name])} tensors; {names}"
+    assert "  not used fc: 1 of 0.20 M numbers, first fc.weight [400, 512]" in content
+    assert content[-1] == f"  row: backbone {name}, recipe {BACKBONES[name].recipe}, layout auto"
 
 
 def test_the_command_tells_what_an_incomplete_backbone_lacks(hollow, tmp_path, capsys):

@@ -199,6 +199,13 @@ def test_an_mvd_file_without_its_position_table_is_refused(tmp_path):
     assert "Missing: pos_embed [1, 1568, 768]" in refusal(path, layout="mvd")
 
 
+def test_an_added_row_has_the_recipe_and_mean_of_transformers(tmp_path, capsys):
+    path, table = saved(tmp_path, {"model": pretrained(hollow("vit_b_16"))}), tmp_path / "mine.tsv"
+    inspect([str(path), "--add", "My ViT", "--table", str(table)])
+    row = dict(zip(*(line.split("\t") for line in table.read_text().splitlines()), strict=True))
+    assert (row["backbone"], row["recipe"], row["mean"]) == ("vit_b_16", "vit", "0.4814576,0.4546922,0.4038435")
+
+
 def test_inspection_tells_what_to_write_into_the_row(tmp_path, capsys):
     inspect([str(saved(tmp_path, {"model": pretrained(hollow("vit_b_16")), "epoch": 799}))])
     lines = capsys.readouterr().out.splitlines()
