@@ -311,7 +311,7 @@ class Experiment:
 
     def results(self, datasets: Iterable[str]) -> list[dict]:
         """Return the arguments of `workflow.lib.report.results.read_results` for each dataset."""
-        methods = self.methods[["label", "pretraining"]].to_dict("index")
+        methods = self.methods[["label", "pretraining", "recipe"]].to_dict("index")
         return [
             {
                 "dataset": dataset,

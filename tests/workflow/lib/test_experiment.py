@@ -148,12 +148,12 @@ def test_local_methods_are_further_rows(tmp_path, monkeypatch):
 
 
 def test_local_methods_may_be_missing(tmp_path):
-    assert len(experiment_of(local_methods_table=str(tmp_path / "none.tsv")).all_methods) == METHODS
+    assert len(experiment_of(local_methods_table=str(tmp_path / "none.tsv")).methods) == METHODS
 
 
 def test_all_selects_every_row(tmp_path):
     own = local_experiment(tmp_path, own_row("mine", "/own/mine.pth"), methods="all")
-    assert [*own.methods.index] == [*experiment_of().methods.index, "mine"]
+    assert [*own.methods.index] == [*experiment_of().all_methods.index, "mine"]
 
 
 def test_a_local_row_must_have_a_new_id(tmp_path):
@@ -302,6 +302,6 @@ def test_results_are_those_of_the_selected_methods():
     own = experiment_of(methods=["supervised", "moco"])
     [result] = own.results(["charades"])
     assert list(result["methods"]) == list(result["runs"]) == ["supervised", "moco"]
-    assert result["methods"]["moco"] == {"label": "MoCo", "pretraining": "self-supervised"}
+    assert result["methods"]["moco"] == {"label": "MoCo", "pretraining": "self-supervised", "recipe": "r2plus1d"}
     assert result["published"] == "config/published.tsv"
     assert Path(next(iter(result["runs"]["moco"]))) == Path("results/runs/charades/moco/seed1")

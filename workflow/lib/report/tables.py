@@ -73,7 +73,10 @@ def text_table(results: Results) -> TextTable:
     """Return one dataset's table as text."""
     rows = table(results).set_index("method")
     self_supervised = results.pretrained("self-supervised")
-    columns = {"Method": cells(rows.label), "mAP": mean_ap_cells(results)}
+    columns = {"Method": cells(rows.label)}
+    if several_recipes(results):
+        columns["Recipe"] = cells(results.methods.recipe)
+    columns["mAP"] = mean_ap_cells(results)
     if "official_mAP" in rows:
         columns["Official"] = mean_ap_cells(results, "official_mAP")
     if "published_mAP" in rows:
@@ -94,6 +97,11 @@ def text_table(results: Results) -> TextTable:
     if "status" in rows:
         columns["Status"] = cells(rows.status)
     return TextTable(f"{results.title}: {DATASETS[results.dataset].metric_title}", columns, note(results))
+
+
+def several_recipes(results: Results) -> bool:
+    """Return whether methods were fine-tuned by more than one recipe, so that their numbers do not compare."""
+    return "recipe" in results.methods and results.methods.recipe.nunique() > 1
 
 
 def mean_ap_cells(results: Results, metric="mAP") -> list[Cell]:
@@ -122,8 +130,10 @@ def rank_cells(rows: pd.DataFrame) -> list[Cell]:
 def note(results: Results) -> str:
     """Return the sentences that explain one dataset's table."""
     sentences = []
+    if several_recipes(results):
+        sentences.append("Compare methods of one recipe; ranks and bold numbers go across recipes.")
     if "official_mAP" in results.runs:
-        sentences.append("mAP is by the published protocol, Official by ActivityNet's; both skip the excluded seconds.")
+        sentences.append("mAP is by the recipe's protocol, Official by ActivityNet's; both skip the excluded seconds.")
         sentences.append("By how much the two differ depends on duplicate detections.")
     several = results.runs["seed"].nunique() > 1
     if several:

@@ -39,6 +39,18 @@ def test_one_row_per_method_in_the_given_order(tmp_path):
     assert [line.split("|")[1].strip() for line in text.splitlines() if line.startswith("|")][2:] == list(rows.label)
 
 
+def test_methods_of_several_recipes_are_told_apart(tmp_path):
+    results = made_up(tmp_path)
+    assert "Recipe" not in written(tmp_path, results)[1]
+    results = replace(results, methods=results.methods.assign(recipe=["vit", "r2plus1d", "r2plus1d", "r2plus1d"]))
+    text = written(tmp_path, results)[1]
+    assert [line.split("|")[2].strip() for line in text.splitlines() if line.startswith("|")][2:4] == [
+        "vit",
+        "r2plus1d",
+    ]
+    assert "Compare methods of one recipe; ranks and bold numbers go across recipes." in text
+
+
 def test_seeds_give_mean_and_standard_deviation(tmp_path):
     results = replace(made_up(tmp_path, seeds=(1, 2, 3)), show_intervals=False)
     rows, text, tex = written(tmp_path, results)
