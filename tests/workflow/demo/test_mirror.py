@@ -117,7 +117,7 @@ def test_a_box_of_the_ground_truth_holds_the_color_of_its_action(ava, annotation
                 frame = frames[int(second)]
                 x1, y1, x2, y2 = (np.array(box, float) * np.tile(frame.shape[1::-1], 2)).astype(int)
                 near = np.abs(frame[y1:y2, x1:x2].astype(int) - color).max(axis=-1) < 40
-                assert near.mean() > 0.1, (film.name, second, action)
+                assert near.mean() > 0.05, (film.name, second, action)  # of a runner at the border, little is seen
 
 
 def frames_at_key_seconds(path):
