@@ -41,17 +41,17 @@ def alone(device) -> ProcessGroup:
     return ProcessGroup(0, 1, device)
 
 
-def plain_network(run) -> Network:
-    """Return the network as published: torchvision's modules over channels-first memory."""
+def plain_network(run, layout=torch.contiguous_format) -> Network:
+    """Return the network with torchvision's modules as they are, over memory in one layout."""
     backbone = build_backbone(run.model.backbone, run.model.bn_eps)
-    backbone.register_forward_pre_hook(lambda _, inputs: inputs[0].contiguous())
+    backbone.register_forward_pre_hook(lambda _, inputs: inputs[0].contiguous(memory_format=layout))
     return Network(backbone, task(run.dataset).build_head(run, BACKBONES[run.model.backbone]))
 
 
-def network(run, plain=False) -> Network:
-    """Return the network of a run, always with the same weights, on the run's device."""
+def network(run, layout=None) -> Network:
+    """Return the network of a run, or a plain one of that layout, always with the same weights, on the run's device."""
     torch.manual_seed(0)
-    return (plain_network(run) if plain else build_model(run)).to(run.machine.device)
+    return (plain_network(run, layout) if layout else build_model(run)).to(run.machine.device)
 
 
 def noise(run, clips, size=None) -> Batch:

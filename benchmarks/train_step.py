@@ -32,6 +32,7 @@ from trainer.utils.environment import processor
 # Examples of the full datasets: AVA's key frames in training and test; Charades' videos.
 EXAMPLES = {"ava": (184_378, 57_371), "charades": (7_811, 1_814)}
 METHODS = 11
+FIRST = torch.contiguous_format
 
 
 @dataclass(frozen=True)
@@ -41,25 +42,26 @@ class Variant:
     name: str
     precision: str = "float32"
     waits: bool = False  # the host reads the loss of each micro-batch
-    plain: bool = False  # channels-first memory and 3D convolutions
+    layout: torch.memory_format | None = None  # of torchvision's 3D convolutions; None: the trainer's choice
     autotune: bool = False  # cuDNN measures its kernels once for each shape
     compiled: bool = False  # torch.compile fuses BatchNorm, ReLU and additions
 
 
-PUBLISHED = Variant("published way, float32", waits=True, plain=True)
+PUBLISHED = Variant("published way, float32", waits=True, layout=FIRST)
 ANY_DEVICE = [
     PUBLISHED,
-    Variant("no waiting", plain=True),
+    Variant("no waiting", layout=FIRST),
+    Variant("+ channels-last, 3D convolutions", layout=torch.channels_last_3d),
     Variant("+ channels-last, 2D convolutions"),
     Variant("the same, bfloat16", "bfloat16"),
 ]
 ON_GPU = [
-    *ANY_DEVICE[:3],
+    *ANY_DEVICE[:4],
     Variant("+ cuDNN's choice by measurement", autotune=True),
     Variant("the same, TF32", "tf32", autotune=True),
     Variant("the same, bfloat16", "bfloat16", autotune=True),
-    Variant("TF32, channels-first", "tf32", plain=True, autotune=True),
-    Variant("bfloat16, channels-first", "bfloat16", plain=True, autotune=True),
+    Variant("TF32, channels-first", "tf32", layout=FIRST, autotune=True),
+    Variant("bfloat16, channels-first", "bfloat16", layout=FIRST, autotune=True),
     Variant("TF32, compiled", "tf32", autotune=True, compiled=True),
     Variant("bfloat16, compiled", "bfloat16", autotune=True, compiled=True),
 ]
@@ -116,7 +118,7 @@ class Work:
 
     def __init__(self, variant, run):
         self.variant, self.run, self.peak = variant, with_precision(run, variant.precision), 0
-        self.model = network(self.run, variant.plain)
+        self.model = network(self.run, variant.layout)
         if variant.compiled:
             self.model.backbone.compile()
         self.optimizer = build_optimizer(self.model, run.training, BACKBONES[run.model.backbone].depth)

@@ -24,7 +24,7 @@ from trainer.models.network import build_model
 from trainer.utils.errors import InputError
 
 GPU = {"device": "cuda", "workers": 2}
-# Relative to the largest score. On a CPU float32 is off by 1e-6 and bfloat16 by 5e-3; TF32 has three bits more than that.
+# Relative to the largest score. On a CPU float32 is off by 1e-6, bfloat16 by 5e-3; TF32 has three bits more.
 TOLERANCE = {"float32": 1e-4, "tf32": 1e-2, "bfloat16": 3e-2}
 
 
