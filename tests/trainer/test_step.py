@@ -104,6 +104,7 @@ def test_losses_add_up_once_they_have_arrived():
     assert losses.state.loss == 0.5
     losses.read()
     assert losses.state.loss == 1.5
+    assert copies[1].arrived  # it was waited for
     losses.add(torch.tensor([1.0, 2.0]), 0.1)
     losses.read(wait=False)  # nothing to wait for on a CPU
     assert losses.state.loss == 4.5
