@@ -87,6 +87,16 @@ def test_equal_to_both_references_without_ties(name):
 
 
 @pytest.mark.parametrize("name", ["small_a", "medium_a"])
+def test_equal_to_alphactions_evaluator_without_ties(name):
+    results = json.loads((FIXTURES / "vit" / "ava_eval_alphaction.json").read_text())["results"]
+    [wanted] = [r for r in results if (r["set"], r["detections"]) == (f"ava_eval/{name}", "det_noties.csv")]
+    table = frame_map(*load(name, "det_noties")[:4], protocol="alphaction").set_index("name")["ap"]
+    for action, ap in wanted["ap_of_class"].items():
+        assert table[action] == pytest.approx(np.nan if ap is None else ap, abs=1e-9, nan_ok=True), action
+    assert table.mean() == pytest.approx(wanted["mAP"], abs=1e-9)
+
+
+@pytest.mark.parametrize("name", ["small_a", "medium_a"])
 def test_ties_rank_later_rows_first(name):
     truth, detections, classes, excluded, expected = load(name, "det")
     table = frame_map(truth, detections, classes, excluded)

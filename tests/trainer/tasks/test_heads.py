@@ -13,6 +13,7 @@ from tests.helpers.published_model import EXPECTED, assert_close, described, loa
 from trainer.datasets import DATASETS
 from trainer.models.backbones import BACKBONES
 from trainer.models.network import build_model
+from trainer.optim import build_optimizer, set_learning_rate
 from trainer.tasks.ava import AvaHead
 from trainer.tasks.charades import CharadesHead
 
@@ -69,6 +70,28 @@ def test_dropout_and_eps_are_the_runs():
     model = build_model(replace(run, model=replace(run.model, dropout=0.25, bn_eps=1e-3)))
     assert model.head.dropout.p == 0.25
     assert model.backbone.stem[1].eps == 1e-3
+
+
+def test_a_frozen_backbone_keeps_weights_statistics_and_mode():
+    run = run_of("charades", "r3d_18", num_frames=8, crop=32)
+    model = build_model(replace(run, model=replace(run.model, frozen=True))).train()
+    assert not any(module.training for module in model.backbone.modules())
+    before = {name: tensor.clone() for name, tensor in model.backbone.state_dict().items()}
+    optimizer = build_optimizer(model, run.training)
+    set_learning_rate(optimizer, 0.1)
+    model(torch.randn(2, 3, 8, 32, 32)).sum().backward()
+    assert [p.grad is not None for p in model.backbone.parameters()] == [False] * 60
+    projection = model.head.projection.weight.clone()
+    optimizer.step()
+    assert not torch.equal(projection, model.head.projection.weight)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.backbone.state_dict().items())
+
+
+def test_the_head_of_transformers_begins_small():
+    run = run_of("ava", "r3d_18", num_frames=8, crop=32)
+    projection = build_model(replace(run, model=replace(run.model, head_scale=0.001))).head.projection
+    assert projection.bias.unique().tolist() == [0]
+    assert projection.weight.std().item() == pytest.approx(2e-5, rel=0.02)
 
 
 def test_the_charades_head_averages_probabilities_not_logits_in_evaluation():
