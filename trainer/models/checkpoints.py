@@ -100,7 +100,8 @@ def named_tensors(path, checkpoint) -> dict[str, dict[str, Tensor]]:
         groups[id(content)] = entries[entry] = unify(tensors)
         waiting += [(f"{entry}.{key}" if entry else key, level + 1, value) for key, value in inner.items()]
     if not any(entries.values()):
-        raise InputError(f"{path}: holds no named tensors, but a {type(checkpoint).__name__}; expected a state_dict")
+        kind = "nothing" if checkpoint is None else f"a {type(checkpoint).__name__}"
+        raise InputError(f"{path}: holds no named tensors, but {kind}; expected a state_dict")
     return {entry: tensors for entry, tensors in entries.items() if tensors}
 
 
