@@ -33,6 +33,7 @@ from torch.nn.functional import interpolate
 from trainer.config import Clip
 from trainer.data.ava_lists import NUM_ACTIONS, KeyFrames
 from trainer.data.charades_lists import Videos
+from trainer.data.clips import indices_around, indices_from
 from trainer.data.frame_archive import FrameArchive, index_tar, write_index
 from trainer.data.transforms import crops_along, full_frame, random_crop
 from trainer.tasks import ava, charades
@@ -117,7 +118,7 @@ def ava_training(video):
     ours = ava.AvaTrainingClips(table, video.archive, AVA, seed=0)
 
     def frames(number):
-        return ava.clip_indices(table.centers[number % len(table)], AVA.num_frames, AVA.stride, FRAMES)
+        return indices_around(table.centers[number % len(table)], AVA.num_frames, AVA.stride, FRAMES)
 
     def published(number):
         geometry = random_crop(
@@ -146,7 +147,7 @@ def charades_training(video):
     ours = charades.CharadesClips(videos(), video.archive, CHARADES, seed=0, whole_labels=False)
 
     def frames(number):
-        return charades.clip_indices(number % 400, CHARADES.num_frames, CHARADES.stride, FRAMES)
+        return indices_from(number % 400, CHARADES.num_frames, CHARADES.stride, FRAMES)
 
     def published(number):
         geometry = random_crop(np.random.default_rng(number), *video.shape, CHARADES.short_side_range, CHARADES.crop)
@@ -159,7 +160,7 @@ def charades_test(video):
     ours = charades.CharadesTestVideos(videos(), video.archive, CHARADES)
     span = charades.clip_span(CHARADES.num_frames, CHARADES.stride)
     starts = charades.even_starts(CHARADES.test_clips, span, FRAMES)
-    clips = [charades.clip_indices(start, CHARADES.num_frames, CHARADES.stride, FRAMES) for start in starts]
+    clips = [indices_from(start, CHARADES.num_frames, CHARADES.stride, FRAMES) for start in starts]
 
     def all_views(_):
         for _clips in ours[0].clips(5):

@@ -17,10 +17,9 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.prepare_films import run_ffmpeg
-from trainer.data.clips import read_clip
+from trainer.data.clips import indices_around, read_clip
 from trainer.data.frame_archive import FrameArchive
 from trainer.data.transforms import full_frame
-from trainer.tasks.ava import clip_indices
 from workflow.lib.film import ffmpeg_version
 from workflow.lib.frames_list import frames_in_archives, write_frames_list
 from workflow.scripts.extract_frames import extract_frames
@@ -78,7 +77,7 @@ def compare(kind, archives, crop_of, clips):
         began = time.process_time()
         centers = np.linspace(40, SECONDS * FPS - 40, clips).astype(int)
         pixels[name] = [
-            read_clip(archive, "film", clip_indices(center, 32, 2, SECONDS * FPS), crop_of(number))[0]
+            read_clip(archive, "film", indices_around(center, 32, 2, SECONDS * FPS), crop_of(number))[0]
             for number, center in enumerate(centers)
         ]
         seconds[name] = time.process_time() - began

@@ -27,6 +27,7 @@ WEIGHT_CODE = (
     "models/channels_last.py",
     "models/network.py",
     "models/vit.py",
+    "distributed/process_group.py",
 )
 
 

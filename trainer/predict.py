@@ -14,7 +14,7 @@ from trainer.checkpointing import restore
 from trainer.config import fingerprint
 from trainer.data.loaders import normalize_clips, read_on_device
 from trainer.distributed.lifetime import moved
-from trainer.models.network import build_model
+from trainer.models.network import autocast, build_model
 from trainer.models.safe_load import read_checkpoint
 from trainer.utils.errors import InputError
 from trainer.utils.files import atomic_write
@@ -65,5 +65,5 @@ def run_inference(loader, score, model, group):
 
 def probabilities(model, clips, run, boxes=None):
     """Return the network's outputs for clips (B, 3, T, H, W) of 0..255, float32."""
-    with torch.autocast(clips.device.type, torch.bfloat16, enabled=run.training.precision == "bfloat16"):
+    with autocast(clips.device, run.training.precision):
         return model(normalize_clips(clips, run.normalization), boxes).float()

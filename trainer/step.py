@@ -13,6 +13,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from trainer.data.loaders import normalize_clips
+from trainer.models.network import autocast
 from trainer.utils.errors import InputError
 
 
@@ -36,7 +37,7 @@ class MicroBatchLoss(nn.Module):
 
 def loss_of(network, batch, run):
     """Return the binary cross-entropy of logits: mean over classes, and mean or sum over clips or boxes."""
-    with torch.autocast(batch.clips.device.type, torch.bfloat16, enabled=run.training.precision == "bfloat16"):
+    with autocast(batch.clips.device, run.training.precision):
         logits = network(normalize_clips(batch.clips, run.normalization), batch.boxes)
     loss = nn.functional.binary_cross_entropy_with_logits(logits, batch.targets)
     return loss * len(logits) if run.training.loss == "sum" else loss

@@ -27,7 +27,7 @@ from trainer.distributed.lifetime import moved
 from trainer.models.backbones import BACKBONES
 from trainer.models.checkpoints import load_backbone
 from trainer.models.cost import cost
-from trainer.models.network import build_model
+from trainer.models.network import autocast, build_model
 from trainer.optim import build_optimizer, learning_rate, set_learning_rate
 from trainer.step import MicroBatchLoss, PendingLosses, parallelize, train_step
 from trainer.utils.environment import environment
@@ -41,6 +41,7 @@ LOG_SECONDS = 15  # between progress lines
 def fit(run, folder, group):
     """Train ``run`` to its end and write its results into ``folder``, in which no other process may train."""
     with checkpointing.exclusive_run(folder) if group.is_main else nullcontext():
+        group.gather(None)  # no rank reads the checkpoint while the process before this one may still write it
         _fit(run, folder, group)
 
 
@@ -135,8 +136,8 @@ def update_precise_bn(model, loader, run, group, state):
     first_parts = islice(read_on_device(loader, group.device), 0, None, len(sampler.mine))
     inputs = (normalize_clips(batch.clips, run.normalization) for batch in first_parts)
     model.train()
-    update_bn_stats(model.backbone, inputs, count)
-    moved()
+    with autocast(group.device, run.training.precision):
+        update_bn_stats(model.backbone, (moved() or clips for clips in inputs), count)
 
 
 def log_progress(run, state, iterations, lr):
@@ -176,7 +177,7 @@ def write_results(folder, run, model, state, clips):
     summary = {
         **cost(model, run.clip),
         "epochs": run.training.epochs,
-        "videos_trained": pd.read_csv(run.data.train)["video"].nunique(),
+        "videos_trained": pd.read_csv(run.data.train, dtype=str, keep_default_na=False)["video"].nunique(),
         "clips_trained": len(clips),
     }
     write_history(folder, state.history)

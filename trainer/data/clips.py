@@ -7,6 +7,19 @@ from trainer.data.transforms import uint8_resizer
 from trainer.utils.errors import InputError
 
 
+def indices_from(start, frames, stride, available):
+    """Return the frame indices nearest to a clip from ``start`` on; outside the video its first or last frame."""
+    return np.clip(np.rint(start + stride * np.arange(frames)).astype(int), 0, available - 1)
+
+
+def indices_around(center, frames, stride, available, lead=None):
+    """Return the frame indices of a clip that begins ``lead`` frames before ``center`` (None: half the clip).
+
+    Of 32 frames with stride 2 they are center - 32, center - 30, ..., center + 30.
+    """
+    return indices_from(center - (frames * stride // 2 if lead is None else lead), frames, stride, available)
+
+
 def read_clip(frames, video, indices, choose_crop, resizer=uint8_resizer):
     """Read the frames ``indices`` (0-based, not descending) of ``video``, resized and cropped.
 

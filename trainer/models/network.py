@@ -39,6 +39,11 @@ class Network(nn.Module):
             return self.head(features.to(precision), None if boxes is None else boxes.to(precision))
 
 
+def autocast(device: torch.device, precision: str):
+    """Let backbones compute in bfloat16 during the block if ``precision`` (of a recipe's training) says so."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
+
+
 def build_model(run: config.Run) -> Network:
     """Build the randomly initialized network of a run; raise InputError if its settings do not fit the backbone."""
     model = run.model

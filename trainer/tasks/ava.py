@@ -11,7 +11,7 @@ from torchvision.ops import roi_align
 
 from trainer.config import Boxes
 from trainer.data.ava_lists import read_list
-from trainer.data.clips import read_clip
+from trainer.data.clips import indices_around, read_clip
 from trainer.data.frame_archive import FrameArchive
 from trainer.data.jpeg import frame_size
 from trainer.data.loaders import Sample, evaluation_loader
@@ -23,16 +23,6 @@ from trainer.predict import probabilities, run_inference
 
 VALIDATION_SECONDS = 4  # validation during training looks at every fourth second
 SEVERE_BOXES = Boxes()
-
-
-def clip_indices(center, frames, stride, available, lead=None):
-    """Return the frame indices of a clip that begins ``lead`` frames before ``center`` (None: half the clip).
-
-    Of 32 frames with stride 2 they are center - 32, center - 30, ..., center + 30. Fractions become the nearest frame,
-    and those outside the video its first or last one.
-    """
-    start = center - (frames * stride // 2 if lead is None else lead)
-    return np.clip(np.rint(start + stride * np.arange(frames)).astype(int), 0, available - 1)
 
 
 class AvaClips(Dataset):
@@ -72,7 +62,7 @@ class AvaClips(Dataset):
         mine = slice(table.first[row], table.first[row + 1])
         available = self.frames.count(video)
         clip = self.clip
-        indices = clip_indices(table.centers[row], clip.num_frames, clip.stride, available, clip.lead)
+        indices = indices_around(table.centers[row], clip.num_frames, clip.stride, available, clip.lead)
         pixels, crop = read_clip(self.frames, video, indices, crop_of)
         regions = change(pixels, regions_in_crop(table.boxes[mine], crop, self.boxes.convention))
         return Sample(

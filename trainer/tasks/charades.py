@@ -10,7 +10,7 @@ from torch.nn.functional import avg_pool3d
 from torch.utils.data import Dataset
 
 from trainer.data.charades_lists import label_union, read_list
-from trainer.data.clips import read_clip
+from trainer.data.clips import indices_from, read_clip
 from trainer.data.frame_archive import FrameArchive
 from trainer.data.loaders import OnDevice, Sample, evaluation_loader, video_loader
 from trainer.data.transforms import crops_along, float32_resizer, full_frame, random_crop
@@ -23,11 +23,6 @@ from trainer.predict import probabilities, run_inference
 def clip_span(frames, stride):
     """Return the number of frames from a clip's first to its last: 249 for 32 frames, stride 8."""
     return round((frames - 1) * stride) + 1
-
-
-def clip_indices(start, frames, stride, available):
-    """Return the frame indices nearest to a clip from ``start`` on; outside the video its first or last frame."""
-    return np.clip(np.rint(start + stride * np.arange(frames)).astype(int), 0, available - 1)
 
 
 def random_start(rng, span, available):
@@ -66,7 +61,7 @@ class CharadesClips(Dataset):
         rng = np.random.default_rng([self.seed, epoch, row])
         video, available = str(self.videos.names[row]), int(self.videos.frames[row])
         start = random_start(rng, clip_span(self.clip.num_frames, self.clip.stride), available)
-        indices = clip_indices(start, self.clip.num_frames, self.clip.stride, available)
+        indices = indices_from(start, self.clip.num_frames, self.clip.stride, available)
         labeled = (0, available - 1) if self.whole_labels else (indices[0], indices[-1])
         target = label_union(self.videos.segments_of(row), *labeled)
         pixels, _ = read_clip(
@@ -134,7 +129,7 @@ class CharadesTestVideos(Dataset):
         video, available = str(self.videos.names[row]), int(self.videos.frames[row])
         span = clip_span(self.clip.num_frames, self.clip.stride)
         starts = even_starts(self.clip.test_clips, span, available)
-        indices = [clip_indices(start, self.clip.num_frames, self.clip.stride, available) for start in starts]
+        indices = [indices_from(start, self.clip.num_frames, self.clip.stride, available) for start in starts]
         distinct, places = np.unique(indices, return_inverse=True)
         pixels, whole = read_clip(
             self.frames, video, distinct, lambda *size: full_frame(*size, self.clip.test_side), float32_resizer

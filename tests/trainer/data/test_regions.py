@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from tests.helpers.published_vit import expected
+from trainer.data.clips import indices_around
 from trainer.data.regions import extended, jittered, pixels_in_crop, regions_in_crop
 from trainer.data.transforms import ResizeCrop, full_frame, shift_hsv, uint8_resizer
-from trainer.tasks.ava import clip_indices
 
 GOLDEN = expected("transforms")
 
@@ -79,7 +79,7 @@ def test_a_whole_clip(case):
         resized_height, resized_width = geometry.resized
         left, top = int(draws[0] * (resized_width - 224)), int(draws[1] * (resized_height - 224))
         geometry = replace(geometry, crop=(224, 224), top=top, left=left, flip=draws[5] < 0.5)
-    times = clip_indices(case["raw_frames"] // 2, 16, 4, case["raw_frames"], lead=31)
+    times = indices_around(case["raw_frames"] // 2, 16, 4, case["raw_frames"], lead=31)
     resize = uint8_resizer(geometry)
     clip = np.stack([resize(frame_of(width, height, time)) for time in times])
     if training:
@@ -95,4 +95,4 @@ def test_frames_are_those_of_the_published_instants():
     for case in GOLDEN["clip_frames"]["cases"]:
         if case["segments"].startswith("25 frames"):
             offsets = np.array(case["offset_from_first_frame_of_key_second"])
-            assert clip_indices(3000, 16, 4.8, 6000, lead=37.2).tolist() == (3000 + np.rint(offsets * 1.2)).tolist()
+            assert indices_around(3000, 16, 4.8, 6000, lead=37.2).tolist() == (3000 + np.rint(offsets * 1.2)).tolist()

@@ -7,15 +7,16 @@ import simplejpeg
 from tests.helpers.ava_list import detections, write_list
 from tests.helpers.loader_data import FramesInMemory, clip_config, expected
 from trainer.data.ava_lists import read_list
+from trainer.data.clips import indices_around
 from trainer.data.transforms import full_frame
-from trainer.tasks.ava import AvaClips, AvaTrainingClips, clip_indices
+from trainer.tasks.ava import AvaClips, AvaTrainingClips
 from trainer.utils.errors import InputError
 
 
 def test_clip_indices_are_the_published_ones():
     for case in expected("ava_clips.json")["clips"]:
         center = case["center"] if "center" in case else (case["second"] - 900) * 30
-        assert clip_indices(center, 32, 2, case["frames_available"]).tolist() == case["indices"]
+        assert indices_around(center, 32, 2, case["frames_available"]).tolist() == case["indices"]
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import torch
 
 from tests.helpers.loader_data import FramesInMemory, clip_config, expected
 from trainer.data.charades_lists import Videos
-from trainer.data.clips import read_clip
+from trainer.data.clips import indices_from, read_clip
 from trainer.data.transforms import float32_resizer
 from trainer.tasks import charades
 
@@ -20,7 +20,7 @@ def test_test_clips_are_the_published_ones():
     assert span == 249
     for length, clips in STARTS["frames"].items():
         starts = charades.even_starts(STARTS["views"], span, int(length))
-        assert [charades.clip_indices(start, 32, 8, int(length)).tolist() for start in starts] == clips
+        assert [indices_from(start, 32, 8, int(length)).tolist() for start in starts] == clips
 
 
 def test_random_starts_cover_the_published_ranges():
@@ -29,7 +29,7 @@ def test_random_starts_cover_the_published_ranges():
     assert {charades.random_start(rng, 249, 249) for _ in range(9)} == {0}
     assert {charades.random_start(rng, 249, 247) for _ in range(200)} == {-2, -1, 0}
     # a clip that starts before a short video shows its first frame until the video begins
-    assert charades.clip_indices(-17, 4, 8, 12).tolist() == [0, 0, 0, 7]
+    assert indices_from(-17, 4, 8, 12).tolist() == [0, 0, 0, 7]
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def test_test_views_equal_those_made_one_by_one(videos, row):
     available = int(table.frames[row])
     starts = charades.even_starts(10, 7, available)
     for view, (crop, start) in zip(views, itertools.product(item.crops, starts), strict=True):
-        indices = charades.clip_indices(start, 4, 2, available)
+        indices = indices_from(start, 4, 2, available)
         clip, _ = read_clip(frames, item.name, indices, lambda *_, crop=crop: crop, float32_resizer)
         # of 255: whole frames and crops are resized by two functions, which round positions differently
         torch.testing.assert_close(view, torch.from_numpy(clip).permute(3, 0, 1, 2), rtol=0, atol=1e-3)

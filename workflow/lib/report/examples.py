@@ -9,6 +9,7 @@ import pandas as pd
 import simplejpeg
 
 from trainer import config
+from trainer.data.clips import indices_around
 from trainer.data.frame_archive import FrameArchive, decode
 from trainer.metrics import ava_csv
 from trainer.metrics.ava import box_iou
@@ -84,7 +85,9 @@ def key_second_examples(run, predictions, frames, count) -> list[Example]:
     truth = ava_csv.read_ground_truth(run.data.ground_truth)
     truth_videos, excluded = truth.videos[truth.video], ava_csv.read_exclusions(run.data.excluded)
     annotated = set(zip(truth_videos, truth.second.tolist(), strict=True)) - excluded
-    seconds = pd.read_csv(run.data.test, dtype={"video": str}).drop_duplicates(["video", "second"])
+    seconds = pd.read_csv(run.data.test, dtype={"video": str}, keep_default_na=False).drop_duplicates(
+        ["video", "second"]
+    )
     seconds = seconds[[key in annotated for key in zip(seconds.video, seconds.second, strict=True)]]
 
     examples = []
@@ -96,8 +99,9 @@ def key_second_examples(run, predictions, frames, count) -> list[Example]:
             actions = truth.action[true[box_iou(box[None], truth.box[true]) >= MATCH_IOU]]
             labels = {names[action] for action in actions.tolist() if action in names}
             subjects.append(subject(box, labels, {name: scores[number - 1] for number, name in names.items()}))
-        clip = row.center + run.clip.stride * (np.arange(run.clip.num_frames) - run.clip.num_frames // 2)
-        strip = frame_strip(frames, row.video, clip.clip(0, frames.count(row.video) - 1))
+        clip, available = run.clip, frames.count(row.video)
+        shown = indices_around(row.center, clip.num_frames, clip.stride, available, clip.lead)
+        strip = frame_strip(frames, row.video, shown)
         image = data_uri(frames, row.video, row.center, KEY_FRAME_SIDE)
         examples.append(Example(f"{row.video}, second {row.second}", image, strip, subjects))
     return examples
