@@ -245,6 +245,17 @@ class Experiment:
             "machine": asdict(self.config.machine) | {"world_size": self.gpus(dataset) or 1},
         }
 
+    def run_to_write(self, dataset: str, method: str, seed: int | str) -> dict:
+        """Return the settings of a run's config.yaml: `run`, but a predicted run keeps the machine it was made with.
+
+        Another number of workers changes no result. A new config.yaml would have the run predicted again.
+        """
+        run = self.run(dataset, method, seed)
+        folder = Path(self.config.results, "runs", dataset, method, f"seed{seed}")
+        if (folder / "predictions.npz").is_file() and (made := validation.same_run(folder / "config.yaml", run)):
+            run["machine"] = asdict(made.machine)
+        return run
+
     def run_data(self, dataset: str) -> dict[str, str]:
         """Return the files of a dataset's runs, in the shape of `trainer.config.Data`."""
         lists = {"frames": "frames", "train": "train", "test": "val"}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from trainer.config import Run, load, result_config
+from trainer.config import Run, fingerprint, load, result_config
 from trainer.models.backbones import BACKBONES
 from trainer.models.layouts import LAYOUTS
 from trainer.run_files import DamagedFile
@@ -97,6 +97,15 @@ def check_trained(runs: dict[str, dict]):
                 f"{folder}: its training {change}; give the --configfile of that training, or name another `results` "
                 "folder for this experiment, or delete this run to train it again"
             )
+
+
+def same_run(path, run: dict) -> Run | None:
+    """Return the run of a config.yaml if it differs from ``run`` by machine settings at most."""
+    try:
+        made = load(path)
+    except InputError:
+        return None
+    return made if fingerprint(made) == fingerprint(read_run(run)) else None
 
 
 def _change_of(path, run):

@@ -69,7 +69,7 @@ def get_method_row(wildcards):
 
 
 def get_run(wildcards):
-    return EXPERIMENT.run(**wildcards)
+    return EXPERIMENT.run_to_write(**wildcards)
 
 
 def get_fingerprint(wildcards):

@@ -305,3 +305,17 @@ def test_results_are_those_of_the_selected_methods():
     assert result["methods"]["moco"] == {"label": "MoCo", "pretraining": "self-supervised", "recipe": "r2plus1d"}
     assert result["published"] == "config/published.tsv"
     assert Path(next(iter(result["runs"]["moco"]))) == Path("results/runs/charades/moco/seed1")
+
+
+def test_a_predicted_run_keeps_its_machine(tmp_path):
+    run = "charades", "moco", 0
+    folder = tmp_path / "runs/charades/moco/seed0"
+    folder.mkdir(parents=True)
+    before = experiment_of(results=str(tmp_path)).run_to_write(*run)
+    (folder / "config.yaml").write_text(run_config.dump(read_run(before)))
+    after = experiment_of(results=str(tmp_path), machine={"workers": 3, "stall_minutes": 5})
+    assert after.run_to_write(*run) == after.run(*run)  # the machine is for the prediction to come
+    (folder / "predictions.npz").touch()
+    assert repr(after.run_to_write(*run)) == repr(before)  # as Snakemake compares it
+    (folder / "config.yaml").write_text(run_config.dump(read_run(before | {"seed": 1})))
+    assert after.run_to_write(*run) == after.run(*run)
