@@ -1,28 +1,30 @@
 """Print what this machine has, what an experiment needs, and how long it will take: a page to paste into a question.
 
-python -m workflow.doctor [--configfile FILE ...] [--sources]
+python -m workflow.doctor [--configfile FILE ...] [--cluster] [--sources]
 """
 
 import argparse
 import os
 from pathlib import Path
 
-import yaml
-
 from trainer.datasets import DATASETS
 from trainer.utils.environment import environment
 from trainer.utils.errors import exit_on_input_error
 from workflow.lib import machine
-from workflow.lib.config_files import merge, read_settings
+from workflow.lib.config_files import merge, read_file, read_settings
 from workflow.lib.experiment import Experiment
 from workflow.lib.machine_warnings import machine_warnings, source_warnings
 from workflow.lib.remaining import GB, Remaining, hours_of_a_run, remaining
 
 
-def page(experiment: Experiment, ask_sources=False) -> str:
-    """Return the page; ``ask_sources``: send a HEAD request to each web address of the sources table."""
+def page(experiment: Experiment, jobs_run_here=True, ask_sources=False) -> str:
+    """Return the page.
+
+    ``jobs_run_here``: whether training runs on this machine, and not on the nodes of a cluster; ``ask_sources``: send a
+    HEAD request to each web address of the sources table.
+    """
     left = remaining(experiment)
-    warnings = machine_warnings(experiment, left)
+    warnings = machine_warnings(experiment, left, jobs_run_here)
     warnings += source_warnings(experiment) if ask_sources else []
     rows = {**machine_rows(), **experiment_rows(experiment, left)}
     rows["warnings"] = warnings or ["none"]
@@ -57,7 +59,7 @@ def experiment_rows(experiment: Experiment, left: Remaining) -> dict[str, list[s
     ]
     runs = [
         f"{DATASETS[dataset].title}: {len(folders)} to train on {_devices(experiment, dataset)}"
-        + (", {:.2g} h each ({})".format(*hours_of_a_run(experiment, dataset)) if folders else "")
+        + (", {:,.1f} h each ({})".format(*hours_of_a_run(experiment, dataset)) if folders else "")
         for dataset, folders in left.runs.items()
     ]
     return {
@@ -90,13 +92,14 @@ def main():
         prog="python -m workflow.doctor", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--configfile", nargs="+", type=Path, default=[], help="as for snakemake")
+    parser.add_argument("--cluster", action="store_true", help="the jobs run on a cluster's nodes, not on this machine")
     parser.add_argument("--sources", action="store_true", help="ask each web address whether it has its file")
     arguments = parser.parse_args()
     given = {}
     with exit_on_input_error():
         for path in arguments.configfile:
-            given = merge(given, yaml.safe_load(path.read_text()))
-        print(page(Experiment(read_settings(given)), arguments.sources))
+            given = merge(given, read_file(path))
+        print(page(Experiment(read_settings(given)), not arguments.cluster, arguments.sources))
 
 
 if __name__ == "__main__":

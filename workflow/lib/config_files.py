@@ -21,10 +21,10 @@ def read_settings(given: dict) -> dict:
     one. A file of config/ that the working directory lacks, as under ``--directory``, is the one of this checkout.
     Raises InputError if a file is missing or no mapping in YAML.
     """
-    settings = merge(_read(find("config/config.yaml")), _read(find("config/recipes.yaml")))
+    settings = merge(read_file(find("config/config.yaml")), read_file(find("config/recipes.yaml")))
     local = merge(settings, given).get("local_config")
     if local and Path(find(local)).is_file():
-        settings = merge(settings, _read(find(local)))
+        settings = merge(settings, read_file(find(local)))
     return _find_all(merge(settings, given))
 
 
@@ -37,11 +37,12 @@ def merge(settings: dict, changes: dict) -> dict:
     return merged
 
 
-def _read(path):
+def read_file(path) -> dict:
+    """Return the content of a file of settings; raise InputError if it is missing or no mapping in YAML."""
     try:
         content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise InputError(f"{path}: no such file; copy it from this workflow's repository") from None
+        raise InputError(f"{path}: no such file; correct the path, or copy the repository's") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: no YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):

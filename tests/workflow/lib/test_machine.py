@@ -116,7 +116,7 @@ def test_the_page_of_the_doctor(gpus, tmp_path):
     page = doctor.page(experiment_in(tmp_path))
     for words in (
         "NVIDIA RTX 2080 Ti, 11 GB",
-        "AVA: 11 to train on 4 GPUs, 8 h each",
+        "AVA: 11 to train on 4 GPUs, 8.0 h each",
         "GB still to be made",
         "snakemake 9",
     ):

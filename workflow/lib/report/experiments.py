@@ -64,6 +64,8 @@ def check_same_test_set(results: Results, other: Results):
             some = ", ".join(sorted(extra)[:3]) + (", ..." if len(extra) > 3 else "")
             raise InputError(f"{folder}: lacks {len(extra)} test videos that {lacking} has: {some}; expected the same")
     positives = [read_per_class(folder).set_index("name").positives for folder in (ours, theirs)]
+    if set(positives[0].index) == set(positives[1].index) and [*positives[0].index] != [*positives[1].index]:
+        raise InputError(f"{theirs}: has its classes in another order than {ours}; score both with one label map")
     table = pd.concat(positives, axis=1, keys=["ours", "theirs"])
     for name, row in table[table.ours.ne(table.theirs)].iterrows():
         raise InputError(

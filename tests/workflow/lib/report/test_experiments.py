@@ -74,6 +74,9 @@ def test_another_test_set_is_refused_by_what_differs(tmp_path):
         read_other(results, folder)
     change(run / "bootstrap.npz", video=["a", "b"])
     classes = pd.read_csv(run / "per_class.csv")
+    classes[::-1].to_csv(run / "per_class.csv", index=False)
+    with pytest.raises(InputError, match=r"seed1: has its classes in another order than .*; score both with one label"):
+        read_other(results, folder)
     classes.loc[2, "positives"] = 7
     classes.to_csv(run / "per_class.csv", index=False)
     with pytest.raises(InputError, match=r"expected 5 annotated examples of 'dance', as .* was tested on, got 7"):
