@@ -14,16 +14,22 @@ LEVEL = 0.05  # of the corrected p-value, below which two methods differ
 
 
 def pairs(results: Results) -> pd.DataFrame:
-    """Return a row per pair of methods, the better one first, by descending difference of their mAP in percent.
+    """Return a row per pair of methods of one recipe, the better one first, by descending difference of their mAP.
 
-    Columns: first, second, difference, low, high (its 95 % interval), p, p_holm (corrected for the number of pairs).
+    Columns: first, second, difference, low, high (in percent; 95 % interval), p, p_holm (corrected for the number of
+    the recipe's pairs).
     """
+    rows = pd.concat(map(_pairs, results.by_recipe()))
+    return rows.sort_values("difference", ascending=False, kind="stable", ignore_index=True)
+
+
+def _pairs(results: Results) -> pd.DataFrame:
     resampled = resampled_mean_ap(results)
     order = (-resampled.points).argsort(kind="stable")
     rows = compare_pairs(resampled.points[order], resampled.values[order])
     methods = resampled.methods[order]
     rows["first"], rows["second"] = methods[rows["first"]], methods[rows["second"]]
-    return rows.sort_values("difference", ascending=False, kind="stable", ignore_index=True)
+    return rows
 
 
 def text_table(results: Results) -> TextTable:
@@ -36,7 +42,7 @@ def text_table(results: Results) -> TextTable:
         **p_value_cells(rows),
     }
     note = "Brackets are intervals of 95 % over the same resamples of the test videos for both methods. p (Holm) is "
-    note += f"corrected for the number of pairs; at most {LEVEL} is bold."
+    note += f"corrected for the number of a recipe's pairs; at most {LEVEL} is bold."
     return TextTable(f"{results.title}: differences of mAP in points", columns, note)
 
 
@@ -58,11 +64,17 @@ def p_value_cells(rows: pd.DataFrame) -> dict[str, list[Cell]]:
 
 def statement(results: Results) -> str:
     """Return the sentences that say which methods can be told apart, and how far the published ranking is met."""
+    groups = results.by_recipe()
+    where = [f"{results.title} with recipe {group.methods.recipe.iloc[0]}" for group in groups] if groups[1:] else []
+    return " ".join(filter(None, map(_statement, groups, where or [results.title])))
+
+
+def _statement(results: Results, where: str) -> str:
     rows = pairs(results)
     if rows.empty:
         return ""
     alike = rows[rows.p_holm > LEVEL]
-    sentences = [f"On {results.title}, {len(rows) - len(alike)} of {len(rows)} pairs of methods can be told apart."]
+    sentences = [f"On {where}, {len(rows) - len(alike)} of {len(rows)} pairs of methods can be told apart."]
     if len(alike):
         order = mean_map(results).sort_values(ascending=False, kind="stable").index
         order = [method for method in order if method in {*rows["first"], *rows["second"]}]

@@ -1,6 +1,6 @@
 """The finished runs of a dataset, read once for tables, figures and the report page."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -21,7 +21,7 @@ class Results:
     """The finished runs of one dataset, among those of the experiment."""
 
     dataset: str
-    methods: pd.DataFrame  # by method, in the order of the tables: label, pretraining, wanted (number of runs)
+    methods: pd.DataFrame  # by method, as in the tables: label, pretraining, recipe, wanted (number of runs)
     runs: pd.DataFrame  # a row per finished run: folder, and the content of its metrics.json; mAP as a fraction
     published: pd.DataFrame | None  # by method: mAP in percent, source; None: no published numbers are compared
     damaged: dict[str, list[DamagedFile]] = field(default_factory=dict)  # by method: of runs that do not count
@@ -40,6 +40,13 @@ class Results:
     def pretrained(self, *kinds) -> pd.Index:
         """Return the methods with one of these kinds of pre-training."""
         return self.methods.index[self.methods.pretraining.isin(kinds)]
+
+    def by_recipe(self) -> list["Results"]:
+        """Return the results of each recipe's methods, which compare: recipes differ in clips and AVA's protocol."""
+        if "recipe" not in self.methods:
+            return [self]
+        groups = [methods for _, methods in self.methods.groupby("recipe", sort=False)]
+        return [replace(self, methods=rows, runs=self.runs[self.runs.method.isin(rows.index)]) for rows in groups]
 
 
 def read_all(job) -> list[Results]:

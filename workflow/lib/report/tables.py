@@ -72,7 +72,6 @@ def status(finished, wanted, damaged) -> str:
 def text_table(results: Results) -> TextTable:
     """Return one dataset's table as text."""
     rows = table(results).set_index("method")
-    self_supervised = results.pretrained("self-supervised")
     columns = {"Method": cells(rows.label)}
     if several_recipes(results):
         columns["Recipe"] = cells(results.methods.recipe)
@@ -80,7 +79,7 @@ def text_table(results: Results) -> TextTable:
     if "official_mAP" in rows:
         columns["Official"] = mean_ap_cells(results, "official_mAP")
     if "published_mAP" in rows:
-        columns["Published"] = highlight_best(rows.published_mAP, self_supervised)
+        columns["Published"] = highlight_best_of_recipes(results, rows.published_mAP)
         columns["Difference"] = cells(rows.difference, signed)
     if results.bootstraps:
         columns["Rank"] = rank_cells(rows)
@@ -109,12 +108,21 @@ def mean_ap_cells(results: Results, metric="mAP") -> list[Cell]:
     rows = table(results).set_index("method")
     low, high = rows[f"{metric}_low"], rows[f"{metric}_high"]
     deviation = rows.get(f"{metric}_std", pd.Series(index=rows.index, dtype=float))
-    found = highlight_best(rows[metric], results.pretrained("self-supervised"))
+    found = highlight_best_of_recipes(results, rows[metric])
     if results.show_intervals and results.bootstraps:
         extra = ["" if pd.isna(one) else f" [{one:.1f}, {other:.1f}]" for one, other in zip(low, high, strict=True)]
     else:
         extra = ["" if pd.isna(one) else f" ± {one:.1f}" for one in deviation]
     return [replace(cell, text=cell.text + words) for cell, words in zip(found, extra, strict=True)]
+
+
+def highlight_best_of_recipes(results: Results, values: pd.Series) -> list[Cell]:
+    """Return a column of cells, by method, with the best values of each recipe marked."""
+    found = {}
+    for group in results.by_recipe():
+        methods = group.methods.index
+        found |= zip(methods, highlight_best(values[methods], group.pretrained("self-supervised")), strict=True)
+    return [found[method] for method in values.index]
 
 
 def rank_cells(rows: pd.DataFrame) -> list[Cell]:
@@ -131,7 +139,7 @@ def note(results: Results) -> str:
     """Return the sentences that explain one dataset's table."""
     sentences = []
     if several_recipes(results):
-        sentences.append("Compare methods of one recipe; ranks and bold numbers go across recipes.")
+        sentences.append("Compare methods of one recipe: ranks and bold numbers are among these.")
     if "official_mAP" in results.runs:
         sentences.append("mAP is by the recipe's protocol, Official by ActivityNet's; both skip the excluded seconds.")
         sentences.append("By how much the two differ depends on duplicate detections.")
@@ -187,9 +195,7 @@ def side_by_side_text_table(datasets: list[Results]) -> TextTable:
         rows = table(results).set_index("method")
         columns[results.title] = mean_ap_cells(results)
         if "published_mAP" in rows:
-            columns[f"{results.title} published"] = highlight_best(
-                rows.published_mAP, results.pretrained("self-supervised")
-            )
+            columns[f"{results.title} published"] = highlight_best_of_recipes(results, rows.published_mAP)
             columns[f"{results.title} difference"] = cells(rows.difference, signed)
         if "status" in rows:
             columns[f"{results.title} status"] = cells(rows.status)

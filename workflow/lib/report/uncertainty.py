@@ -52,10 +52,17 @@ def mean_ap_intervals(results: Results, metric="mAP") -> pd.DataFrame:
 
 
 def mean_ap_ranks(results: Results) -> pd.DataFrame:
-    """Return the 95 % interval of each method's rank by mAP: columns best and worst, NaN where it is not known."""
-    resampled = resampled_mean_ap(results)
-    found = rank_intervals(resampled.points, resampled.values) if len(resampled.methods) else np.empty((0, 2))
-    return pd.DataFrame(found, resampled.methods, ["best", "worst"]).reindex(results.methods.index)
+    """Return the 95 % interval of each method's rank by mAP among those of its recipe.
+
+    Columns best and worst, NaN where it is not known.
+    """
+    found = [pd.DataFrame(columns=["best", "worst"], dtype=float)]
+    for group in results.by_recipe():
+        resampled = resampled_mean_ap(group)
+        if len(resampled.methods):
+            ranks = rank_intervals(resampled.points, resampled.values)
+            found.append(pd.DataFrame(ranks, resampled.methods, ["best", "worst"]))
+    return pd.concat(found).reindex(results.methods.index)
 
 
 def class_intervals(results: Results) -> pd.DataFrame:

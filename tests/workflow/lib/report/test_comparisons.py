@@ -1,5 +1,6 @@
 """What is said about pairs of methods."""
 
+from dataclasses import replace
 from itertools import combinations
 
 import pytest
@@ -26,6 +27,17 @@ def test_pairs_are_compared_on_the_same_resamples(tmp_path):
     widths = rows.high - rows.low
     assert (widths < 2 * 1.96 * 1.2).all() and (rows.low <= rows.difference).all()
     assert (rows.p_holm >= rows.p).all() and (rows.p_holm <= 0.05).all()
+
+
+def test_methods_of_different_recipes_are_not_compared(tmp_path):
+    results = made_up(tmp_path)
+    results = replace(results, methods=results.methods.assign(recipe=["vit", "r2plus1d", "r2plus1d", "vit"]))
+    assert pairs(results)[["first", "second"]].to_numpy().tolist() == [
+        ["supervised", "scratch"],
+        ["video_moco", "moco"],
+    ]
+    said = "On Charades with recipe vit, 1 of 1 pairs of methods can be told apart. On Charades with recipe r2plus1d, 1"
+    assert statement(results).startswith(said)
 
 
 def test_the_statement_names_what_cannot_be_told_apart(tmp_path):

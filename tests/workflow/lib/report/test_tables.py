@@ -43,12 +43,12 @@ def test_methods_of_several_recipes_are_told_apart(tmp_path):
     results = made_up(tmp_path)
     assert "Recipe" not in written(tmp_path, results)[1]
     results = replace(results, methods=results.methods.assign(recipe=["vit", "r2plus1d", "r2plus1d", "r2plus1d"]))
-    text = written(tmp_path, results)[1]
-    assert [line.split("|")[2].strip() for line in text.splitlines() if line.startswith("|")][2:4] == [
-        "vit",
-        "r2plus1d",
-    ]
-    assert "Compare methods of one recipe; ranks and bold numbers go across recipes." in text
+    rows, text, _ = written(tmp_path, results)
+    lines = [[cell.strip() for cell in line.split("|")] for line in text.splitlines() if line.startswith("|")][2:]
+    assert [line[2] for line in lines] == ["vit", "r2plus1d", "r2plus1d", "r2plus1d"]
+    assert "Compare methods of one recipe: ranks and bold numbers are among these." in text
+    assert ["**" in line[3] for line in lines] == [True, False, False, True]
+    assert rows.rank_best.tolist() == [1, 3, 2, 1]
 
 
 def test_seeds_give_mean_and_standard_deviation(tmp_path):
