@@ -151,11 +151,11 @@ class Training:
     epochs: Count
     """passes over the training clips; the last, incomplete batch is dropped"""
     base_lr: Positive
-    """learning rate behind the warm-up"""
+    """learning rate after the warm-up"""
     warmup_epochs: Number
     """epochs in which the learning rate rises linearly, at most `epochs`"""
     warmup_start_lr: Number
-    """learning rate at the begin of the warm-up"""
+    """learning rate at the beginning of the warm-up"""
     weight_decay: Number
     """of SGD: BatchNorm's parameters have none. Of AdamW: biases and norms have none"""
     precise_bn_batches: Whole

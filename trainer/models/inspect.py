@@ -113,7 +113,7 @@ def _row_lines(backbone, match, tensors):
         yield f"  family: {family(tensors)}; {size}"
         yield "  position table: " + ("VideoMAE's, as the file has none" if match.absent_positions else "in the file")
         norm = match.keys["norm.weight"]
-        yield f"  last norm: {shown(norm)}" + ", fine-tuned behind the mean over tokens" * ("fc_norm" in norm)
+        yield f"  last norm: {shown(norm)}" + ", fine-tuned after the mean over tokens" * ("fc_norm" in norm)
     yield f"  row: backbone {backbone}, recipe {record.recipe}, layout auto"
 
 

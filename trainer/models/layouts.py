@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from trainer.utils.text import quoted
 
 # How authors name the tensors of a backbone: the first pattern that matches a name renames it. "vit" is of
-# transformers, whose files vit_files.py has unified; fine-tuned ones have the last norm behind the mean over tokens.
+# transformers, whose files vit_files.py has unified; fine-tuned ones have the last norm after the mean over tokens.
 SCHEMES = {
     "torchvision": (),
     # nn.Sequential(*network.children())

@@ -123,7 +123,7 @@ def explain_difference(results: Results, method, other) -> TextTable | None:
             f"AP of {labels[method]}": cells(shown.ours, "{:.1f}".format),
             f"AP of {labels[other]}": cells(shown.theirs, "{:.1f}".format),
             "Difference": difference_cells(shown),
-            "Part of the mAP's": cells(shown.part, lambda part: f"{signed(part)} of {signed(rows.part.sum())}"),
+            "Share of the difference": cells(shown.part, lambda part: f"{signed(part)} of {signed(rows.part.sum())}"),
         },
         "Brackets are intervals of 95 % over test videos. Of many classes some differ by chance.",
     )

@@ -217,6 +217,6 @@ def write_table(rows: pd.DataFrame, text: TextTable, output, digits=2):
 
 
 def write_csv(rows: pd.DataFrame, path, digits=2):
-    """Write a table of numbers with ``digits`` behind the point."""
+    """Write a table of numbers with ``digits`` after the point."""
     with atomic_write(path) as partial:
         rows.to_csv(partial, index=False, float_format=f"%.{digits}f")

@@ -100,7 +100,7 @@ def latex(table: TextTable) -> str:
 _LATEX = {"\\": r"\textbackslash{}", "–": "--", "−": "$-$", "±": r"$\pm$", "~": r"\textasciitilde{}", "^": r"\^{}"}
 _LATEX |= {"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}"}  # other glyphs in LaTeX's default encoding
 _LATEX |= {symbol: f"\\{symbol}" for symbol in "&%$#_{}"}
-_LATEX |= {symbol: f"{{{symbol}}}" for symbol in "[]*"}  # at the begin of a row, an option of the command before it
+_LATEX |= {symbol: f"{{{symbol}}}" for symbol in "[]*"}  # at the beginning of a row, an option of the command before it
 
 
 def _escape(text):
