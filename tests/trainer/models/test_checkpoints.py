@@ -564,7 +564,7 @@ def test_numpys_numbers_are_harmless(hollow, backbone, tmp_path):
 
 def test_the_published_methods_name_known_files_and_layouts():
     with (ROOT / "config" / "methods.tsv").open() as file:
-        rows = list(csv.DictReader(file, delimiter="\t"))
+        rows = [row for row in csv.DictReader(file, delimiter="\t") if row["recipe"] == "r2plus1d"]
     published = {name: file for name, file in FILES.items() if name != "tubelet_contrast"}
     assert {row["layout"]: row["checkpoint"] for row in rows[1:]} == published
     assert [row["label"] for row in rows][::10] == ["No pre-training", "Supervised"]
