@@ -16,6 +16,7 @@ READMES = [path for path in ROOT.glob("**/README.md") if ".venv" not in path.par
 FOLDERS = [path.name for path in ROOT.iterdir() if path.is_dir() and path.name not in ("data", "results")]
 # Commands that need another machine, the network or finished runs.
 NOT_PLANNED = ("make ", "grep ", "torchrun ", "python -m trainer.train", "python -m trainer.evaluate")
+USERS = ("config/local", "workflow/profiles/local")  # files that users write
 
 of_each = pytest.mark.parametrize("readme", READMES, ids=lambda path: str(path.relative_to(ROOT)))
 
@@ -49,7 +50,7 @@ def test_paths_and_modules(readme):
         return  # it names former ones, too
     text = readme.read_text()
     for path in re.findall(r"`([\w.-]+/[\w./-]*)`", text):
-        if path.split("/")[0] in FOLDERS and not path.startswith("config/local"):  # which users write
+        if path.split("/")[0] in FOLDERS and not path.startswith(USERS):
             assert (ROOT / path).exists() or (readme.parent / path).exists(), f"{readme}: {path}"
     for module in re.findall(r"python -m ([\w.]+)", text):
         assert find_spec(module), f"{readme}: {module}"
