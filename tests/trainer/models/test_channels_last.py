@@ -13,6 +13,8 @@ from trainer.models.channels_last import FlatConv3d, choose_layout
 from trainer.models.cost import cost
 from trainer.models.network import build_model
 
+pytestmark = pytest.mark.long
+
 LARGE, SMALL = Clip(32, 2, 112, (112, 112), 1, 1), Clip(8, 4, 32, (32, 32), 1, 1)
 RESNETS = [name for name in BACKBONES if name.endswith("18") or name.endswith("tclr")]
 

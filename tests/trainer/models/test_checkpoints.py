@@ -19,6 +19,8 @@ from trainer.models.matching import group_keys
 from trainer.utils.errors import InputError
 from workflow.demo.checkpoints import FILES, LEGACY, random_backbone, write_checkpoint
 
+pytestmark = pytest.mark.long
+
 PUBLISHED = json.loads((FIXTURES / "published_keys.json").read_text())
 
 
@@ -80,7 +82,6 @@ def prefixed(prefix, tensors):
     return {prefix + name: tensor for name, tensor in tensors.items()}
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("layout", FILES)
 def test_every_published_layout_gives_the_backbone_it_was_made_from(layout, originals, tmp_path):
     path = tmp_path / FILES[layout]

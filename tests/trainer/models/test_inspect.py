@@ -10,6 +10,8 @@ from trainer.models.backbones import BACKBONES
 from trainer.models.inspect import main
 from workflow.demo.checkpoints import FILES, write_checkpoint
 
+pytestmark = pytest.mark.long
+
 
 def saved(content, path):
     torch.save(content, path)

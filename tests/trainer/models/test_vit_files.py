@@ -17,6 +17,8 @@ from trainer.models.matching import named_shapes
 from trainer.models.vit import VisionTransformer
 from trainer.utils.errors import InputError
 
+pytestmark = pytest.mark.long
+
 LAYOUTS = json.loads((FIXTURES / "vit" / "layouts_forward.json").read_text())["layouts"]
 NAMES = [layout["method"] for layout in LAYOUTS]
 

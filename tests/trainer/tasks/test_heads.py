@@ -17,10 +17,11 @@ from trainer.optim import build_optimizer, set_learning_rate
 from trainer.tasks.ava import AvaHead
 from trainer.tasks.charades import CharadesHead
 
+pytestmark = pytest.mark.long
+
 CASES = [("ava", 0), ("ava", 1), ("charades", 0), ("charades", 1)]
 
 
-@pytest.mark.long
 @pytest.mark.parametrize(("dataset", "number"), CASES)
 def test_published_outputs(dataset, number):
     case = json.loads((EXPECTED / f"{dataset}.json").read_text())["cases"][number]

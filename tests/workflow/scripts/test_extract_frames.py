@@ -27,6 +27,8 @@ from workflow.scripts import extract_frames as script
 from workflow.scripts.cut_film import cut_film
 from workflow.scripts.extract_frames import extract_frames
 
+pytestmark = pytest.mark.long
+
 START, STOP, FPS = 4, 7, 30
 COUNT = (STOP - START) * FPS
 
@@ -103,7 +105,6 @@ def test_a_variable_rate_shows_the_last_frame_before_each_moment(tmp_path):
     assert numbers(archive, index) == [max(k for k, t in enumerate(times) if t < limit) for limit in limits]
 
 
-@pytest.mark.long
 def test_no_drift_over_a_quarter_of_an_hour(tmp_path):
     """In 901 seconds at 23.976 frames per second, the last index is as exact as the first, and none is missing."""
     rate = Fraction(24000, 1001)
@@ -261,7 +262,6 @@ def start_slow(folder, name, commands):
     return process
 
 
-@pytest.mark.long
 @SLOW
 def test_sigterm_ends_ffmpeg_and_leaves_no_half_file(tmp_path, name, left):
     process = start_slow(tmp_path, name, f'exec {ffmpeg_binary()} -readrate 0.3 "$@"')

@@ -28,6 +28,8 @@ from workflow.lib.report.step_costs import step_costs
 from workflow.scripts.plot_mean_ap import plot_mean_ap
 from workflow.scripts.report_html import duration, facts, report
 
+pytestmark = pytest.mark.long
+
 TEMPLATE = Path(__file__).parents[3] / "workflow/report/report.html.j2"
 CONFIG = {
     "datasets": ["ava", "charades"],

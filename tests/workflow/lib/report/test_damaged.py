@@ -15,6 +15,8 @@ from workflow.scripts.plot_classes import plot_classes
 from workflow.scripts.plot_mean_ap import plot_mean_ap
 from workflow.scripts.plot_training import plot_training
 
+pytestmark = pytest.mark.long
+
 FILES = ["metrics.json", "environment.json", "per_class.csv", "history.csv", "bootstrap.npz"]
 
 

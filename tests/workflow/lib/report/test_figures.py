@@ -25,6 +25,8 @@ from workflow.scripts.plot_mean_ap import plot_mean_ap
 from workflow.scripts.plot_ranking import plot_ranking
 from workflow.scripts.plot_training import plot_training
 
+pytestmark = pytest.mark.long
+
 OF_ONE = [plot_mean_ap, plot_differences, plot_classes, plot_gains, plot_training, plot_ranking]
 METHODS = ["scratch", "moco", "video_moco", "supervised"]
 
