@@ -9,6 +9,8 @@ from tests.helpers.paths import ROOT
 from trainer.models.backbones import BACKBONES, build_backbone
 from trainer.utils.errors import InputError
 
+pytestmark = pytest.mark.long
+
 
 @pytest.mark.parametrize(("name", "count"), [("r2plus1d_18", 222), ("r3d_18", 120), ("mc3_18", 120)])
 def test_keys_are_torchvisions_without_the_classifier(name, count):

@@ -14,6 +14,8 @@ from workflow.lib.film import FILM_START, check_film, ffmpeg_binary, probe, read
 from workflow.scripts import cut_film as script
 from workflow.scripts.cut_film import cut_film
 
+pytestmark = pytest.mark.long
+
 START, STOP = 4, 7
 
 
