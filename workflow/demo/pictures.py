@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch, Rectangle
 
 from trainer.datasets import DATASETS
+from trainer.metrics.ava import box_iou
 from trainer.utils.errors import InputError, exit_on_input_error
 from workflow.lib.report import plot_style
 from workflow.lib.report.dataset_scatter import plot_dataset_scatter
@@ -46,7 +47,13 @@ def best_example(runs: Path) -> Example:
     if not folders:
         raise InputError(f"{runs}: expected the runs of the demo, got none; run make demo first")
     examples = [example for folder in folders for example in run_examples(folder, count=1000)]
-    return max((example for example in examples if len(example.subjects) in SHOWN), key=quality)
+    return max((example for example in examples if len(example.subjects) in SHOWN and are_apart(example)), key=quality)
+
+
+def are_apart(example: Example) -> bool:
+    """Return whether the boxes are those of different people; the demo has people who are detected twice."""
+    boxes = np.array([subject.box for subject in example.subjects if subject.box]).reshape(-1, 4)
+    return len(boxes) < 2 or box_iou(boxes[:1], boxes[1:]).max() < 0.3
 
 
 def quality(example: Example) -> float:
@@ -114,8 +121,9 @@ def decode(uri: str) -> np.ndarray:
 
 
 def draw_published(config: Path) -> Figure:
-    """Draw the published mAP of the methods table's methods: one dataset against another."""
+    """Draw the published mAP of the methods with recipe r2plus1d, which compare: one dataset against another."""
     methods = pd.read_csv(config / "methods.tsv", sep="\t", keep_default_na=False, comment="#").set_index("method")
+    methods = methods[methods.recipe == "r2plus1d"]
     tables = {dataset: read_published(config / "published.tsv", dataset) for dataset in DATASETS}
     methods = methods[[all(name in table.index for table in tables.values()) for name in methods.index]]
     results = [
