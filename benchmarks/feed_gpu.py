@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from benchmarks.load_clips import FRAMES, Video, key_frames
-from benchmarks.runs import alone, network, noise, recipe_run
+from benchmarks.runs import alone, network, noise, recipe_run, smaller_batch
 from trainer.checkpointing import TrainingState
 from trainer.data.charades_lists import Videos
 from trainer.data.loaders import read_batches, read_on_device, training_loader
@@ -60,10 +60,6 @@ def parse():
     parser.add_argument("--steps", type=int, default=40 if cuda else 3)
     parser.add_argument("--clips", type=int, default=0 if cuda else 1, help="of a step (0: the recipe's)")
     return parser.parse_args()
-
-
-def smaller_batch(clips):
-    return {"batch_size": clips, "micro_batches": 1} if clips else {}
 
 
 def training_clips(run, video, count):

@@ -67,3 +67,8 @@ def noise(run, clips, size=None) -> Batch:
         boxes = torch.cat([number[:, None].float(), corners.expand(len(number), 4)], dim=1)
     targets = (torch.rand(clips if boxes is None else len(boxes), classes) < 0.05).float()
     return Batch(pixels.permute(0, 4, 1, 2, 3), targets, names, rows, boxes).to(run.machine.device)
+
+
+def smaller_batch(clips):
+    """Return settings of training for one micro-batch of ``clips``; none to keep the recipe's (None)."""
+    return {"batch_size": clips, "micro_batches": 1} if clips else {}

@@ -19,7 +19,7 @@ from itertools import repeat
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from benchmarks.runs import alone, network, noise, recipe_run, with_precision
+from benchmarks.runs import alone, network, noise, recipe_run, smaller_batch, with_precision
 from trainer.checkpointing import TrainingState
 from trainer.distributed.process_group import set_precision
 from trainer.models.backbones import BACKBONES
@@ -104,10 +104,6 @@ def changed_clip(options):
     frames = {"num_frames": options.frames} if options.frames else {}
     side = {"crop": options.crop, "short_side_range": (options.crop,) * 2, "test_short_side": None}
     return frames | (side if options.crop else {})
-
-
-def smaller_batch(clips):
-    return {"batch_size": clips, "micro_batches": 1} if clips else {}
 
 
 # Work -----------------------------------------------------------------------------------------------------------------

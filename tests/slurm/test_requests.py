@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from tests.helpers.paths import ROOT, SNAKEMAKE
+from tests.helpers.slurm import slurm
 
 RUN = "out/runs/ava/scratch/seed0"
 TRAINER = """
@@ -18,10 +19,6 @@ run = Path(sys.argv[1].removeprefix("--config=")).parent
 for name in ("model.pth", "history.csv", "summary.json", "environment.json"):
     (run / name).write_text(json.dumps({"arguments": sys.argv[2:], **os.environ}))
 """
-
-
-def slurm(*command):
-    return subprocess.run(command, capture_output=True, text=True, check=False).stdout
 
 
 pytestmark = [

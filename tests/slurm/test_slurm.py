@@ -4,7 +4,6 @@ import os
 import re
 import shutil
 import signal
-import subprocess
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,14 +14,11 @@ import yaml
 
 from tests.helpers.checkout import checkout, finish, snakemake
 from tests.helpers.paths import MIRROR, ROOT
+from tests.helpers.slurm import slurm
 
 METHOD = "scratch"
 MISSING = ["-NightShop4", "DanceHall_2"]
 TABLE = "results/demo/ava_table.csv"
-
-
-def slurm(*command):
-    return subprocess.run(command, capture_output=True, text=True, check=False).stdout
 
 
 pytestmark = [
