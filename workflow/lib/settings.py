@@ -91,7 +91,8 @@ class DatasetConfig:
     seeds: Annotated[tuple[Whole, ...], Field(min_length=1)]
     """one run each; tables show mean and standard deviation"""
     gpus: Count
-    """GPUs of a job, a divisor of `micro_batches`. Fewer (`--resources gpu=1`) give the same result more slowly"""
+    """GPUs of a job, a divisor of its recipe's `micro_batches`. Fewer (`--resources gpu=1`) give the same result more
+    slowly"""
     runtime: Count
     """min; time limit of a training job on a cluster, after which the next job resumes"""
 
@@ -177,31 +178,22 @@ class Config:
     def _check(self):
         for name, recipe in self.recipes.items():
             for dataset, on_dataset in recipe.items():
-                self._check_recipe(f"recipes: {name}: {dataset}", on_dataset, dataset)
+                _check_recipe(f"recipes: {name}: {dataset}", on_dataset, dataset)
         if self.shared_cache:
             own, shared = Path(self.data).resolve(), Path(self.shared_cache).resolve()
             if own.is_relative_to(shared) or shared.is_relative_to(own):
                 raise ValueError(f"shared_cache: expected a folder apart from data {own}, got {shared}")
         return self
 
-    def _check_recipe(self, key, recipe, dataset):
-        gpus, micro_batches = getattr(self, dataset).gpus, recipe.training.micro_batches
-        if micro_batches % gpus:
-            raise ValueError(
-                f"{dataset}: gpus: expected a divisor of {key}: training: micro_batches {micro_batches}, got {gpus}"
-            )
-        if recipe.boxes.min_score < self.ava.min_person_score:
-            raise ValueError(
-                f"{key}: boxes: min_score: expected at least ava: min_person_score {self.ava.min_person_score}, got "
-                f"{recipe.boxes.min_score}"
-            )
-        try:
-            check_ava_settings(dataset, recipe)
-        except ValueError as error:
-            raise ValueError(f"{key}: {error}") from error
-        views = (recipe.clip.test_clips, recipe.clip.test_crops)
-        if DATASETS[dataset].single_view and views != (1, 1):
-            raise ValueError(f"{key}: clip: expected test_clips 1 and test_crops 1, got {views[0]} and {views[1]}")
+
+def _check_recipe(key, recipe, dataset):
+    try:
+        check_ava_settings(dataset, recipe)
+    except ValueError as error:
+        raise ValueError(f"{key}: {error}") from error
+    views = (recipe.clip.test_clips, recipe.clip.test_crops)
+    if DATASETS[dataset].single_view and views != (1, 1):
+        raise ValueError(f"{key}: clip: expected test_clips 1 and test_crops 1, got {views[0]} and {views[1]}")
 
 
 # Former names of keys, told in the message about an unknown key. To be removed with version 0.3.

@@ -191,7 +191,26 @@ def select_methods(config: Config, methods: pd.DataFrame) -> pd.DataFrame:
         )
     if not selected or len(set(selected)) < len(selected):
         raise InputError(f"config: methods: expected methods, each once, or all, got {selected}")
+    for dataset in config.datasets:
+        for recipe in methods.recipe[selected].unique():
+            _check_used_recipe(config, dataset, recipe)
     return methods.loc[selected]
+
+
+def _check_used_recipe(config, dataset, recipe):
+    """Raise InputError if settings of a dataset do not serve a recipe of its runs."""
+    key, of_dataset = f"recipes: {recipe}: {dataset}", getattr(config, dataset)
+    settings = config.recipes[recipe][dataset]
+    gpus, micro_batches = of_dataset.gpus, settings.training.micro_batches
+    if micro_batches % gpus:
+        raise InputError(
+            f"config: {dataset}: gpus: expected a divisor of {key}: training: micro_batches {micro_batches}, got {gpus}"
+        )
+    listed, used = getattr(of_dataset, "min_person_score", 0), settings.boxes.min_score
+    if used < listed:
+        raise InputError(
+            f"config: {key}: boxes: min_score: expected at least ava: min_person_score {listed}, got {used}"
+        )
 
 
 def check_published(config: Config):

@@ -60,7 +60,6 @@ def test_the_published_and_the_demos_config_are_right():
             "recipes: {r2plus1d: {ava: {clip: {test_crops: 3}}}}",
             "RECIPE: clip: expected test_clips 1 and test_crops 1, got 1 and 3",
         ),
-        ("ava: {gpus: 3}", "ava: gpus: expected a divisor of RECIPE: training: micro_batches 4, got 3"),
         ("ava: {start: 900, stop: 904}", r"ava: stop: expected at least start 900 \+ 5, got 904"),
         (
             "{data: data, shared_cache: data/common}",
@@ -355,10 +354,6 @@ def test_recipes_of_transformers_fit_transformers(check_methods, backbone, recip
         ),
         ("vit_frozen: {ava: {drop_path: 0.1}}", "drop_path: expected 0, as the backbone is frozen, got 0.1"),
         (
-            "vit: {ava: {boxes: {min_score: 0.7}}}",
-            "boxes: min_score: expected at least ava: min_person_score 0.8, got 0.7",
-        ),
-        (
             "vit: {charades: {boxes: {min_score: 0.8}}}",
             "boxes: expected none, as Charades has no key seconds and boxes",
         ),
@@ -368,6 +363,28 @@ def test_recipes_of_transformers_fit_transformers(check_methods, backbone, recip
 def test_settings_of_recipes_that_contradict_each_other(changes, message):
     with pytest.raises(InputError, match=message):
         read_config(published(**yaml.safe_load(f"recipes: {{{changes}}}")))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ("ava: {gpus: 3}", "ava: gpus: expected a divisor of RECIPE: training: micro_batches 4, got 3"),
+        (
+            "ava: {min_person_score: 0.95}",
+            "RECIPE: boxes: min_score: expected at least ava: min_person_score 0.95, got",
+        ),
+        ("ava: {min_person_score: 0.9}", None),  # vit needs 0.8
+        ("{charades: {gpus: 2}, recipes: {r2plus1d: {charades: {training: {micro_batches: 2}}}}}", None),
+        ("{datasets: [charades], ava: {gpus: 3, min_person_score: 0.95}}", None),
+    ],
+)
+def test_settings_of_datasets_serve_the_recipes_that_are_used(check_methods, changes, message):
+    changes = yaml.safe_load(changes)
+    if message is None:
+        check_methods(ROW, **changes)
+        return
+    with pytest.raises(InputError, match="^config: " + message.replace("RECIPE", "recipes: r2plus1d: ava")):
+        check_methods(ROW, **changes)
 
 
 # --- Files -----------------------------------------------------------------------------------------------------------
