@@ -69,7 +69,7 @@ def test_no_place_is_left_to_fill(readme):
 
 @pytest.fixture(scope="module")
 def checkout_copy(tmp_path_factory):
-    """Copy what commands need into a folder, with a checkpoint my.pth and settings my.yaml; return the folder."""
+    """Copy what commands need into a folder, with checkpoints and settings of a user; return the folder."""
     folder = tmp_path_factory.mktemp("checkout")
     for name in ("config", "trainer", "workflow"):
         ignored = shutil.ignore_patterns("__pycache__", "local*")
@@ -78,6 +78,7 @@ def checkout_copy(tmp_path_factory):
     (folder / "my.yaml").write_text("charades: {seeds: [1, 2, 3]}\n")
     (folder / "mine.yaml").write_text("results: results/mine\n")
     torch.save(build_backbone("r2plus1d_18").state_dict(), folder / "my.pth")
+    torch.save(build_backbone("vit_b_16").state_dict(), folder / "my_vit.pth")
     return folder
 
 
