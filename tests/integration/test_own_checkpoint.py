@@ -1,4 +1,4 @@
-"""A user's own checkpoints: the report on one that fits, the error of one that does not."""
+"""Checkpoints are checked before training: the report on one that fits, the error of one that does not."""
 
 import subprocess
 
@@ -18,11 +18,44 @@ def test_a_checkpoint_that_does_not_fit_fails_only_its_method(tmp_path):
     torch.save({"stem.0.weight": torch.zeros(45, 3, 1, 7, 7)}, bad)
     table = write_methods(tmp_path / "methods.tsv", own_row("good", good), own_row("bad", bad))
     settings = elsewhere(tmp_path, methods=["good", "bad"], methods_table=str(table))
-    command = [SNAKEMAKE, "--nolock", "--cores", "2", "--until", "check_checkpoint", *settings]
+    command = [SNAKEMAKE, "--nolock", "--cores", "2", "--retries", "2", "--until", "check_checkpoint", *settings]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     reports = tmp_path / "results/checkpoints"
     assert done.returncode == 1
     assert "fits r2plus1d_18 whole: 222 tensors" in (reports / "good.txt").read_text()
     assert not (reports / "bad.txt").exists()
     assert f"error: {bad}: does not look like r2plus1d_18 by layout auto" in done.stdout + done.stderr
+    assert "Trying to restart" not in done.stdout + done.stderr
     assert not (tmp_path / "data").exists()
+
+
+def test_a_wrong_published_checkpoint_fails_once_and_is_not_trained(tmp_path):
+    """Everything else is there, so a training would start next."""
+    wrong, sources = tmp_path / "wrong.pth", tmp_path / "sources.tsv"
+    torch.save({"stem.0.weight": torch.zeros(45, 3, 1, 7, 7)}, wrong)
+    rows = (ROOT / "config/sources.tsv").read_text().splitlines()
+    own = f"supervised\t{wrong}\twrong.pth\t\t\tthis test's"
+    sources.write_text("\n".join([*(row for row in rows if not row.startswith("supervised")), own]) + "\n")
+    table = write_methods(
+        tmp_path / "methods.tsv", own_row("supervised", "wrong.pth", source="supervised", layout="supervised")
+    )
+    run = "results/runs/ava/supervised/seed0"
+    for name in ("ava_frames", "ava_train", "ava_val"):
+        (tmp_path / f"results/lists/{name}.csv").parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / f"results/lists/{name}.csv").touch()
+    settings = elsewhere(
+        tmp_path,
+        datasets=["ava"],
+        methods=["supervised"],
+        methods_table=str(table),
+        sources_table=str(sources),
+        ava={"films": ["a.mkv"]},
+        machine={"device": "cpu"},
+    )
+    command = [SNAKEMAKE, "--nolock", "--cores", "2", "--retries", "2", f"{tmp_path}/{run}/model.pth", *settings]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    output = done.stdout + done.stderr
+    assert done.returncode == 1
+    assert f"error: {tmp_path}/data/downloads/wrong.pth: " in output
+    assert "Trying to restart" not in output
+    assert not (tmp_path / "results/logs/finetune").exists()

@@ -204,11 +204,8 @@ class Experiment:
         return str(found[0]) if found else None
 
     def checkpoint_report(self, method: str) -> str | None:
-        """Return the path of the report on a user's own file.
-
-        Downloaded files need none: they are as published, and training refuses a wrong one in seconds.
-        """
-        return f"{self.config.results}/checkpoints/{method}.txt" if self.own_checkpoint(method) else None
+        """Return the path of the report on a method's checkpoint; None for random initialization."""
+        return f"{self.config.results}/checkpoints/{method}.txt" if self.method(method).checkpoint else None
 
     def checkpoint(self, method: str) -> str | None:
         """Return the path of a method's checkpoint; None for random initialization."""

@@ -1,12 +1,12 @@
 # Reads the experiment and answers what rules ask about their inputs. The logic lies in workflow/lib/experiment.py.
 
 from trainer.datasets import DATASETS
-from trainer.utils.errors import InputError
 from workflow.lib.experiment import AVA_ANNOTATIONS, Experiment, local_paths
 from workflow.lib.granted import granted_gpus
 from workflow.lib.report.figures import FIGURES
 
-EXPERIMENT = Experiment(config)
+with exit_on_input_error():
+    EXPERIMENT = Experiment(config)
 
 
 def unless_deleted(kind, path):
@@ -113,7 +113,8 @@ def get_runs(wildcards):
 
 
 def get_other_runs(wildcards):
-    return EXPERIMENT.other_result_files()
+    with exit_on_input_error():
+        return EXPERIMENT.other_result_files()
 
 
 def get_finished(wildcards):

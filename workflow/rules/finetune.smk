@@ -19,7 +19,7 @@ rule write_run_config:
 
 
 rule check_checkpoint:
-    """Check that a user's own checkpoint fits its backbone, and report its contents."""
+    """Check that a checkpoint fits its backbone, before a GPU is asked for, and report its contents."""
     input:
         get_checkpoint,
     output:
@@ -27,6 +27,7 @@ rule check_checkpoint:
     log:
         "<logs>/check_checkpoint/{method}.log",
     priority: 1  # a wrong file is reported while data is prepared
+    retries: 0  # it stays wrong
     localrule: True
     conda:
         "../../envs/trainer.yaml"

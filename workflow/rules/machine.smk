@@ -14,10 +14,11 @@ if not workflow.is_main_process and (granted := job_gpus()):  # Snakemake does n
     workflow.register_resource("gpu", granted)
 
 if workflow.is_main_process:
-    EXPERIMENT.check_files()
-    if HERE and config["machine"]["device"] == "cuda" and "gpu" not in workflow.global_resources:
-        if gpus := visible_gpus():
-            workflow.register_resource("gpu", len(gpus))
-            logger.info(f"GPUs of this machine: {len(gpus)} ({gpus[0].name}); use fewer by --resources gpu=1")
-    for line in check_machine(EXPERIMENT, HERE):
-        logger.warning(f"warning: {line}")
+    with exit_on_input_error():
+        EXPERIMENT.check_files()
+        if HERE and config["machine"]["device"] == "cuda" and "gpu" not in workflow.global_resources:
+            if gpus := visible_gpus():
+                workflow.register_resource("gpu", len(gpus))
+                logger.info(f"GPUs of this machine: {len(gpus)} ({gpus[0].name}); use fewer by --resources gpu=1")
+        for line in check_machine(EXPERIMENT, HERE):
+            logger.warning(f"warning: {line}")

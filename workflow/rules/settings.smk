@@ -13,6 +13,8 @@ if (CHECKOUT := Path(workflow.current_basedir.get_path_or_uri(secret_free=True))
 
 workflow.deployment_settings.conda_not_block_search_path_envvars = True  # --sdm conda would hide PYTHONPATH from jobs
 
+from trainer.utils.errors import exit_on_input_error
 from workflow.lib.config_files import find, read_settings
 
-config = read_settings(config)
+with exit_on_input_error():
+    config = read_settings(config)

@@ -126,7 +126,8 @@ def test_published_checkpoints(experiment):
     assert experiment.checkpoint("scratch") is None
     assert experiment.checkpoint("moco") == "data/checkpoints/checkpoint_0199.pth.tar"
     assert experiment.checkpoint("supervised") == "data/downloads/r2plus1d_18-91a641e6.pth"
-    assert not any(experiment.checkpoint_report(method) for method in experiment.methods.index)  # they are as published
+    reports = [experiment.checkpoint_report(method) for method in ("scratch", "moco")]
+    assert reports == [None, "results/checkpoints/moco.txt"]
     with pytest.raises(InputError, match=r"^mocco: no such method in config/methods.tsv$"):
         experiment.checkpoint("mocco")
 
