@@ -168,6 +168,7 @@ KNOW_DATASETS = {
     "workflow/scripts/download_film.py",
     "workflow/lib/experiment.py",
     "workflow/lib/remaining.py",
+    "workflow/lib/training_hours.py",
 }
 
 

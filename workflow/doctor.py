@@ -14,7 +14,8 @@ from workflow.lib import machine
 from workflow.lib.config_files import merge, read_file, read_settings
 from workflow.lib.experiment import Experiment
 from workflow.lib.machine_warnings import machine_warnings, source_warnings
-from workflow.lib.remaining import GB, Remaining, hours_of_a_run, remaining
+from workflow.lib.remaining import GB, Remaining, remaining
+from workflow.lib.training_hours import Trainings, hours_at_once, trainings
 
 
 def page(experiment: Experiment, jobs_run_here=True, ask_sources=False) -> str:
@@ -26,7 +27,8 @@ def page(experiment: Experiment, jobs_run_here=True, ask_sources=False) -> str:
     left = remaining(experiment)
     warnings = machine_warnings(experiment, left, jobs_run_here)
     warnings += source_warnings(experiment) if ask_sources else []
-    rows = {**machine_rows(), **experiment_rows(experiment, left)}
+    gpus = len(machine.visible_gpus()) if jobs_run_here else 0
+    rows = {**machine_rows(), **experiment_rows(experiment, left, gpus)}
     rows["warnings"] = warnings or ["none"]
     if not ask_sources:
         rows["sources"] = ["not asked; --sources asks each web address for its first file"]
@@ -50,26 +52,42 @@ def machine_rows() -> dict[str, list[str]]:
     }
 
 
-def experiment_rows(experiment: Experiment, left: Remaining) -> dict[str, list[str]]:
-    """Return lines about the experiment, what is still to be made and how long it takes, by heading."""
+def experiment_rows(experiment: Experiment, left: Remaining, gpus: int) -> dict[str, list[str]]:
+    """Return lines about the experiment, what is still to be made and how long it takes, by heading.
+
+    ``gpus``: those visible to its jobs; 0: not known.
+    """
     config = experiment.config
     disk = [
         f"{folder}: {needed / GB:,.1f} GB still to be made, {machine.free_bytes(folder) / GB:,.1f} GB free"
         for folder, needed in left.disk.items()
-    ]
-    runs = [
-        f"{DATASETS[dataset].title}: {len(folders)} to train on {_devices(experiment, dataset)}"
-        + (", {:,.1f} h each ({})".format(*hours_of_a_run(experiment, dataset)) if folders else "")
-        for dataset, folders in left.runs.items()
     ]
     return {
         "experiment": [
             f"{', '.join(config.datasets)}; {len(experiment.methods)} methods; device {config.machine.device}"
         ],
         "disk": disk,
-        "runs": runs,
+        "runs": run_lines(trainings(experiment, gpus), gpus),
         "step times": measured_hours(Path("results/gpu/summary.txt")),
     }
+
+
+def run_lines(found: list[Trainings], gpus: int) -> list[str]:
+    """Return a line for the runs of each dataset and recipe, and one for all of them."""
+    lines = []
+    for one in found:
+        devices = f"{one.gpus} GPUs" if one.gpus > 1 else "one GPU" if one.gpus else "the CPU"
+        hours = f"{one.hours:,.1f} h each ({one.source})" if one.hours else "hours not known before one is finished"
+        told = f" on {devices}, {hours}" if one.left else ""
+        lines.append(f"{DATASETS[one.dataset].title}, {one.recipe}: {one.left} to train{told}")
+    total = hours_at_once(found, gpus)
+    if total and (gpus or not any(one.gpus for one in found)):
+        lines.append(f"all: {total:,.0f} h of training on this machine")
+    elif total:
+        lines.append(
+            f"all: {sum(one.left * one.hours * one.gpus for one in found if one.left):,.0f} GPU hours of training"
+        )
+    return lines
 
 
 def measured_hours(summary: Path) -> list[str]:
@@ -80,11 +98,6 @@ def measured_hours(summary: Path) -> list[str]:
     begin = next((number for number, line in enumerate(lines) if line.startswith("hours on this device")), len(lines))
     table = lines[begin:]
     return table[: table.index("")] if "" in table else table
-
-
-def _devices(experiment, dataset):
-    gpus = experiment.gpus(dataset)
-    return "the CPU" if gpus == 0 else "one GPU" if gpus == 1 else f"{gpus} GPUs"
 
 
 def main():

@@ -1,11 +1,11 @@
-"""What an experiment has still to make: files with their sizes, and runs with the hours they take."""
+"""What an experiment has still to make: files with their sizes, and runs."""
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from workflow.lib.experiment import Experiment, local_paths
-from workflow.lib.report.step_costs import step_costs
 
 GB = 1e9
 # Published sizes, see workflow/profiles/README.md. Cuts, of which no size is published, are left out.
@@ -14,8 +14,6 @@ FRAMES_BYTES_PER_SECOND = 392 * GB / 299 / 901  # at 30 frames per second and na
 SMALL_FRAMES = 0.5  # of that with short_side 320
 CHARADES_BYTES = 76 * GB
 RUN_BYTES = 125e6  # twice as much while it trains
-REPORTED_HOURS = 8  # of a run, by the authors
-REPORTED_ON = {"ava": "4 GTX 1080 Ti", "charades": "an A6000"}
 
 
 @dataclass(frozen=True)
@@ -36,14 +34,14 @@ def remaining(experiment: Experiment) -> Remaining:
         missing = not Path(experiment.charades_tar).exists()
         if missing and not local_paths(experiment.urls("charades/Charades_v1_rgb.tar")):
             disk[data] += CHARADES_BYTES
-    runs = {dataset: missing_runs(experiment, dataset) for dataset in config.datasets}
+    runs = {dataset: missing_runs(experiment, dataset, experiment.methods.index) for dataset in config.datasets}
     disk[config.results] += RUN_BYTES * sum(map(len, runs.values()))
     return Remaining(dict(disk), runs)
 
 
-def missing_runs(experiment: Experiment, dataset: str) -> list[str]:
-    """Return the folders of a dataset's runs that have not been trained."""
-    folders = [folder for method in experiment.methods.index for folder in experiment.run_folders(dataset, method)]
+def missing_runs(experiment: Experiment, dataset: str, methods: Iterable[str]) -> list[str]:
+    """Return the folders of the methods' runs on a dataset that have not been trained."""
+    folders = [folder for method in methods for folder in experiment.run_folders(dataset, method)]
     return [folder for folder in folders if not Path(folder, "model.pth").exists()]
 
 
@@ -59,14 +57,3 @@ def _ava_bytes(experiment):
     films = [video for video in films if not Path(experiment.film(video)).exists()]
     remote = [video for video in films if not local_paths(experiment.film_urls(experiment.films[video]))]
     return total + FILM_BYTES * len(remote)
-
-
-def hours_of_a_run(experiment: Experiment, dataset: str) -> tuple[float, str]:
-    """Return the hours that training takes, and where the number is from: runs finished here, or the authors."""
-    folders = [folder for method in experiment.methods.index for folder in experiment.run_folders(dataset, method)]
-    names = {Path(*Path(folder).parts[-3:]).as_posix(): 0 for folder in folders}
-    costs = step_costs(f"{experiment.config.results}/benchmarks", names, partial=True)
-    costs = costs[(costs.step == "finetune") & (costs.dataset == dataset)]
-    if costs.empty:
-        return REPORTED_HOURS, f"reported by the authors on {REPORTED_ON[dataset]}"
-    return float(costs.hours.iloc[0] / costs.jobs.iloc[0]), "mean of the runs finished here"

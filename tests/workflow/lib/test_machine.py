@@ -15,7 +15,7 @@ from workflow import doctor
 from workflow.lib import machine
 from workflow.lib.experiment import Experiment
 from workflow.lib.machine_warnings import NO_GPU, check_machine, machine_warnings, source_warnings
-from workflow.lib.remaining import GB, hours_of_a_run, remaining
+from workflow.lib.remaining import GB, remaining
 
 
 @pytest.fixture
@@ -101,26 +101,19 @@ def test_a_file_system_without_locks(tmp_path, monkeypatch):
     assert problem.startswith(f"{tmp_path}: POSIX locks do not work there (No locks available); name a folder")
 
 
-def test_hours_of_runs_that_finished_here(tmp_path):
-    experiment = experiment_in(tmp_path)
-    assert hours_of_a_run(experiment, "ava") == (8, "reported by the authors on 4 GTX 1080 Ti")
-    for method, seconds in {"moco": 3600, "tclr": 7200}.items():
-        path = tmp_path / f"results/benchmarks/finetune/ava/{method}/seed0.tsv"
-        path.parent.mkdir(parents=True)
-        path.write_text(f"s\tmax_rss\n{seconds}\t1000\n")
-    assert hours_of_a_run(experiment, "ava") == (1.5, "mean of the runs finished here")
-
-
 def test_the_page_of_the_doctor(gpus, tmp_path):
     gpus(2)
     page = doctor.page(experiment_in(tmp_path))
     for words in (
         "NVIDIA RTX 2080 Ti, 11 GB",
-        "AVA: 11 to train on 4 GPUs, 8.0 h each",
+        "AVA, r2plus1d: 11 to train on 2 GPUs, 16.0 h each (reported by the authors on 4 GTX 1080 Ti)",
+        "Charades, r2plus1d: 11 to train on one GPU, 8.0 h each (reported by the authors on an A6000)",
+        "all: 224 h of training on this machine",  # 11 x 16 h, then 6 x 8 h for two at a time
         "GB still to be made",
         "snakemake 9",
     ):
         assert words in page
+    assert "on 4 GPUs, 8.0 h each" in doctor.page(experiment_in(tmp_path), jobs_run_here=False)
 
 
 def test_hours_that_the_step_benchmark_predicts(tmp_path):

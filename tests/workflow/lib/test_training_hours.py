@@ -1,0 +1,57 @@
+"""Hours of the runs that are left: by number of GPUs, recipe, and runs that are finished here."""
+
+import json
+
+import pytest
+
+from tests.helpers.config import published
+from workflow.lib.experiment import Experiment
+from workflow.lib.training_hours import hours_at_once, trainings
+
+
+def experiment_in(folder, **changes):
+    return Experiment(published(results=str(folder), **changes))
+
+
+def hours(experiment, gpus):
+    """Return hours of a run by dataset and recipe."""
+    return {(one.dataset, one.recipe): one.hours for one in trainings(experiment, gpus)}
+
+
+def finish(folder, run, jobs, gpus):
+    """Write what a finished training leaves: epochs of 100 steps of 32 clips, as many a second as ``jobs`` say."""
+    path = folder / "runs" / run
+    path.mkdir(parents=True)
+    (path / "model.pth").touch()
+    rows = [f"{epoch},{100 * epoch},{speed}" for epoch, speed in enumerate(jobs, start=1)]
+    (path / "history.csv").write_text("\n".join(["epoch,step,clips_per_second", *rows, ""]))
+    (path / "environment.json").write_text(json.dumps({"gpus": ["a GPU"] * gpus}))
+
+
+def test_reported_hours_follow_gpus_and_epochs(tmp_path):
+    experiment = experiment_in(tmp_path)
+    for gpus, of_ava in {0: 8, 8: 8, 4: 8, 3: 16, 2: 16, 1: 32}.items():  # 3 do not divide 4 micro-batches
+        assert hours(experiment, gpus) == {("ava", "r2plus1d"): of_ava, ("charades", "r2plus1d"): 8}
+    short = experiment_in(tmp_path, recipes={"r2plus1d": {"ava": {"training": {"epochs": 5}}}})
+    assert hours(short, 4)["ava", "r2plus1d"] == 2
+
+
+def test_nobody_reported_the_hours_of_other_recipes_and_of_cpus(tmp_path):
+    both = experiment_in(tmp_path, methods=["scratch", "scratch_vit_b", "videomae"], datasets=["ava"])
+    assert hours(both, 4) == {("ava", "r2plus1d"): 8, ("ava", "vit"): None}
+    assert [one.left for one in trainings(both, 4)] == [1, 2]
+    assert hours_at_once(trainings(both, 4), 4) is None
+    assert set(hours(experiment_in(tmp_path, machine={"device": "cpu"}), 0).values()) == {None}
+
+
+def test_all_epochs_of_finished_runs_count_whatever_job_trained_them(tmp_path):
+    experiment = experiment_in(tmp_path, datasets=["ava"])
+    finish(tmp_path, "ava/moco/seed0", [3200 / 3600, 1600 / 3600], gpus=4)  # 1 h, then 2 h in another job
+    finish(tmp_path, "ava/tclr/seed0", [3200 / 3600], gpus=2)
+    [four], [two] = trainings(experiment, 4), trainings(experiment, 2)
+    assert four.hours == pytest.approx((3 * 4 + 1 * 2) / 2 / 4)
+    assert two.hours == pytest.approx((3 * 4 + 1 * 2) / 2 / 2)
+    assert (four.left, four.source) == (9, "mean of 2 finished here")
+    assert hours_at_once([four], 8) == pytest.approx(5 * four.hours)
+    (tmp_path / "runs/ava/moco/seed0/history.csv").write_text("epoch")  # a damaged run does not count
+    assert trainings(experiment, 2)[0].hours == pytest.approx(1)
