@@ -23,7 +23,7 @@ from trainer import checkpointing, datasets
 from trainer.checkpointing import PreemptionHandler
 from trainer.cli import launch, parse
 from trainer.data.loaders import normalize_clips, read_on_device, training_loader
-from trainer.distributed.lifetime import moved
+from trainer.distributed.lifetime import heartbeat
 from trainer.models.backbones import BACKBONES
 from trainer.models.checkpoints import load_backbone
 from trainer.models.cost import cost
@@ -88,7 +88,7 @@ def train_one_epoch(model, optimizer, loader, run, group, losses: PendingLosses,
         set_learning_rate(optimizer, lr)
         losses.add(train_step(model, optimizer, batches, run, group, state), lr)
         state.iteration += 1
-        moved()
+        heartbeat()
         due = state.iteration == iterations or (group.is_main and time.monotonic() - logged > LOG_SECONDS)
         losses.read(wait=due)
         state.seconds = time.monotonic() - started
@@ -137,7 +137,7 @@ def update_precise_bn(model, loader, run, group, state):
     inputs = (normalize_clips(batch.clips, run.normalization) for batch in first_parts)
     model.train()
     with autocast(group.device, run.training.precision):
-        update_bn_stats(model.backbone, (moved() or clips for clips in inputs), count)
+        update_bn_stats(model.backbone, (heartbeat() or clips for clips in inputs), count)
 
 
 def log_progress(run, state, iterations, lr):

@@ -162,23 +162,23 @@ def _watch(peers, off):
 # --- Stalls ----------------------------------------------------------------------------------------------------------
 
 
-class _Move:
+class _Heartbeat:
     last = 0.0  # time of the last one
 
 
 def start_watchdog(minutes):
-    """End this process, with the stacks of all threads in its log, when ``moved`` was not called for so long."""
-    moved()
-    threading.Thread(target=_watch_moves, args=(60 * minutes,), daemon=True).start()
+    """End this process, with the stacks of all threads in its log, when ``heartbeat`` was not called for so long."""
+    heartbeat()
+    threading.Thread(target=_watch_heartbeats, args=(60 * minutes,), daemon=True).start()
 
 
-def moved():
+def heartbeat():
     """Tell the watchdog that the run goes on. To be called after every step and batch."""
-    _Move.last = time.monotonic()
+    _Heartbeat.last = time.monotonic()
 
 
-def _watch_moves(seconds):
-    while (left := _Move.last + seconds - time.monotonic()) > 0:
+def _watch_heartbeats(seconds):
+    while (left := _Heartbeat.last + seconds - time.monotonic()) > 0:
         # A thread of C ends the process if this one gets no turn: some call keeps the interpreter's lock.
         faulthandler.dump_traceback_later(left + 60, exit=True)
         time.sleep(left)
@@ -216,8 +216,9 @@ def explain(error) -> str:
     words = f"{type(error).__name__}: {error}".partition("\n")[0]
     if isinstance(error, MemoryError) or "OutOfMemoryError" in words or "can't allocate memory" in words:
         return (
-            f"out of memory ({words}); set training: precision: bfloat16, lower training: batch_size, or use a device "
-            "with more memory. More micro_batches need less, too, but change BatchNorm's statistics"
+            f"out of memory ({words}); set training: precision: bfloat16, for transformers machine: "
+            "activation_checkpointing: true, lower training: batch_size, or use a device with more memory. More "
+            "micro_batches need less, too, but change BatchNorm's statistics"
         )
     if "DataLoader worker" in words:
         return (

@@ -57,10 +57,10 @@ def score_validation(data, predictions) -> float:
 def judge_test(data, predictions) -> pd.DataFrame:
     """Return every detection that counts, a row each: video, second, x1, y1, x2, y2, name (of its class), score, hit.
 
-    ``hit``: a true positive by the published protocol; arguments as in ``score_test``.
+    ``hit``: a true positive by the protocol of ``data``; arguments as in ``score_test``.
     """
     ground_truth, detections, classes, excluded = compared(data, predictions)
-    matched = match(ground_truth, detections, classes, excluded, "published")
+    matched = match(ground_truth, detections, classes, excluded, data.protocol)
     counted = detections.select(matched.row)
     return pd.DataFrame(
         {

@@ -88,9 +88,8 @@ def read_videos(path):
     """Return the rows of VIDEO_COLUMNS; raise InputError if there is none, or one is not as written here."""
     rows = csv.DictReader(text_lines(path), restval="")
     try:
-        next(text_lines(path), None)  # refuses what is no text file
-        check_last_line(path)
         videos = [(row["video"], int(row["frames"]), int(row["first"])) for row in rows]
+        check_last_line(path)
         if not videos or min(min(frames - 1, first) for _, frames, first in videos) < 0:
             raise ValueError("no videos, or negative numbers")
     except (KeyError, TypeError, ValueError, csv.Error) as error:

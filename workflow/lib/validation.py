@@ -13,7 +13,7 @@ from trainer.models.layouts import LAYOUTS
 from trainer.run_files import DamagedFile
 from trainer.utils.errors import InputError
 from trainer.utils.settings import read
-from workflow.lib.differences import compare
+from workflow.lib.changed_settings import compare
 from workflow.lib.settings import ODD, ODD_WORDS, RENAMED_KEYS, Config, MethodRow, PublishedRow, SourceRow, check_path
 
 FILM = re.compile(rf"[^/\s{ODD}]+\.(mkv|mp4|webm)")

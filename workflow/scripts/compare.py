@@ -7,10 +7,10 @@ from matplotlib.figure import Figure
 
 from trainer.utils.files import atomic_write
 from workflow.lib.report import plot_style
-from workflow.lib.report.experiments import (
+from workflow.lib.report.against import (
     class_differences,
     class_text_table,
-    differences,
+    method_differences,
     read_other,
     statement,
     text_table,
@@ -31,17 +31,14 @@ def plot_experiments(experiments: Experiments) -> Figure:
     panels = figure.subplots(1, len(experiments), sharey=True, squeeze=False)[0]
     places = pd.Series(range(len(methods)), methods.index)
     for axes, (results, other) in zip(panels, experiments, strict=True):
-        rows = differences(results, other)
+        rows = method_differences(results, other)
         at = places[rows.method]
         axes.axvline(0, color=plot_style.COLORS["none"], lw=0.8)
         plot_style.draw_whiskers(axes, rows.low, rows.high, at)
         axes.scatter(rows.difference, at, s=26, color=plot_style.method_colors(methods.loc[rows.method]), zorder=3)
         axes.set_title(results.title)
         axes.set_xlabel("mAP here - there (points)")
-        axes.grid(axis="x")
-        axes.tick_params(axis="y", length=0)
-    panels[0].set_yticks(places, methods.label)
-    panels[0].set_ylim(len(methods) - 0.5, -0.5)
+        plot_style.label_rows(axes, methods.label)
     return figure
 
 
@@ -54,7 +51,7 @@ def of_all(experiments: Experiments, rows) -> pd.DataFrame:
 
 def write_comparison(experiments: Experiments, names, template, output):
     """Write all files; ``names``: of this experiment's results and of the other's, as paths."""
-    write_csv(of_all(experiments, differences), output.csv, digits=4)
+    write_csv(of_all(experiments, method_differences), output.csv, digits=4)
     write_csv(of_all(experiments, class_differences), output.classes)
     plot_style.save(plot_experiments(experiments), [output.svg, output.pdf, output.png])
     tables = [text_table(*pair) for pair in experiments]

@@ -41,8 +41,8 @@ def list_ava(films, annotations, output, *, start, stop, fps, min_person_score):
 
     for split, boxes in splits.items():
         write_csv(output[split], ava_lists.COLUMNS, ava_lists.list_rows(boxes, start, fps))
-    listed = splits["train"].keys() | splits["val"].keys()
-    write_frames_list(output["frames"], [row for row in films if row[0] in listed])
+    used = splits["train"].keys() | splits["val"].keys()
+    write_frames_list(output["frames"], [row for row in films if row[0] in used])
 
 
 def check_lengths(boxes, frames, start, fps):

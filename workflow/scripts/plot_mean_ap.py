@@ -25,10 +25,7 @@ def plot_mean_ap(results: Results) -> Figure:
         diamonds = {"marker": "D", "s": 26, "facecolor": "white", "edgecolor": "black", "zorder": 3}
         axes.scatter(rows.published_mAP, places, **diamonds, clip_on=False)
         write_numbers(axes, 114, "published ◇", rows.published_mAP, MISSING)
-    axes.set_yticks(places, rows.label)
-    axes.tick_params(axis="y", length=0)
-    axes.set_ylim(len(rows) - 0.5, -0.5)
-    axes.grid(axis="x")
+    plot_style.label_rows(axes, rows.label)
     axes.set_title(results.title)
     axes.set_xlabel("mAP (%)")
     return figure

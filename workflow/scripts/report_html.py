@@ -9,7 +9,7 @@ from trainer.datasets import DATASETS
 from trainer.run_files import DamagedFile, read_json
 from trainer.utils.environment import environment
 from trainer.utils.files import atomic_write
-from workflow.lib.differences import differences
+from workflow.lib.changed_settings import changed_settings
 from workflow.lib.report.comparisons import statement
 from workflow.lib.report.comparisons import text_table as comparison_table
 from workflow.lib.report.examples import best_run_examples
@@ -46,7 +46,7 @@ def report(
         comparisons=[{"statement": statement(results), "table": comparison_table(results)} for results in datasets],
         figures=[figure_on_page(Path(path), [results.dataset for results in datasets]) for path in figures],
         costs=step_costs(benchmarks, gpus_of_runs(datasets), partial).to_dict("records"),
-        differences=differences(config, published, method_rows),
+        changed_settings=changed_settings(config, published, method_rows),
         failures=[find_failures(results) for results in datasets if len(results.runs)],
         examples=[best_run_examples(results) for results in datasets if len(results.runs)],
         config=yaml.safe_dump(config, sort_keys=False, allow_unicode=True),

@@ -18,6 +18,7 @@ from trainer.metrics.ava import (
     average_precision,
     box_iou,
     frame_map,
+    judge_test,
     match,
     official_input,
     score_test,
@@ -417,6 +418,19 @@ def test_score_and_official_files_of_predictions(tmp_path):
     official = frame_map(truth, found, read_label_map(LABEL_MAP), protocol="official")["ap"]
     assert official.equals(table["official_ap"])
     assert official.mean() == means["official_mAP"]
+
+
+@pytest.mark.parametrize("protocol", ["published", "alphaction"])
+def test_hits_are_judged_by_the_protocol_of_the_run(protocol, tmp_path):
+    data, predictions = made_up_validation(tmp_path)
+    data.protocol = protocol
+    table, _ = score_test(data, predictions)
+    judged = judge_test(data, predictions).groupby("name", observed=True)
+    ap = [
+        average_precision(*(judged.get_group(row.name)[["score", "hit"]].to_numpy().T), row.positives)
+        for row in table.itertuples(index=False)
+    ]
+    np.testing.assert_array_equal(ap, table.ap)
 
 
 def test_validation_scores_every_fourth_second(tmp_path):

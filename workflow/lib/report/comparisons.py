@@ -19,11 +19,12 @@ def pairs(results: Results) -> pd.DataFrame:
     Columns: first, second, difference, low, high (in percent; 95 % interval), p, p_holm (corrected for the number of
     the recipe's pairs).
     """
-    rows = pd.concat(map(_pairs, results.by_recipe()))
+    rows = pd.concat(map(pairs_of_recipe, results.by_recipe()))
     return rows.sort_values("difference", ascending=False, kind="stable", ignore_index=True)
 
 
-def _pairs(results: Results) -> pd.DataFrame:
+def pairs_of_recipe(results: Results) -> pd.DataFrame:
+    """Return the rows of ``pairs``; ``results``: of one recipe."""
     resampled = resampled_mean_ap(results)
     order = (-resampled.points).argsort(kind="stable")
     rows = compare_pairs(resampled.points[order], resampled.values[order])
@@ -70,7 +71,7 @@ def statement(results: Results) -> str:
 
 
 def _statement(results: Results, where: str) -> str:
-    rows = pairs(results)
+    rows = pairs_of_recipe(results)
     if rows.empty:
         return ""
     alike = rows[rows.p_holm > LEVEL]
@@ -79,7 +80,7 @@ def _statement(results: Results, where: str) -> str:
         order = mean_map(results).sort_values(ascending=False, kind="stable").index
         order = [method for method in order if method in {*rows["first"], *rows["second"]}]
         groups = indistinguishable(order, set(map(frozenset, alike[["first", "second"]].to_numpy().tolist())))
-        names = [listed([results.methods.label[method] for method in group]) for group in groups]
+        names = [joined([results.methods.label[method] for method in group]) for group in groups]
         sentences.append(f"These cannot: {'; '.join(names)}.")
     tau, low, high = published_agreement(results)
     if not np.isnan(tau):
@@ -115,6 +116,6 @@ def indistinguishable(order: list, alike: set[frozenset]) -> list[list]:
     return groups + [list(pair) for pair in others if not any(set(pair) <= set(group) for group in groups)]
 
 
-def listed(names: list[str]) -> str:
-    """Return names as a reader lists them: "A, B and C"."""
+def joined(names: list[str]) -> str:
+    """Return names as in a sentence: "A, B and C"."""
     return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))

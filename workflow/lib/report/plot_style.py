@@ -48,6 +48,14 @@ def method_colors(methods):
     return methods.pretraining.map(COLORS)
 
 
+def label_rows(axes, labels):
+    """Write a label beside each row of a horizontal chart; the rows are at 0, 1, ..., the first at the top."""
+    axes.set_yticks(range(len(labels)), labels)
+    axes.set_ylim(len(labels) - 0.5, -0.5)
+    axes.tick_params(axis="y", length=0)
+    axes.grid(axis="x")
+
+
 def draw_whiskers(axes, low, high, places, color="black"):
     """Draw horizontal intervals (N,) at the heights ``places``, with caps; NaN is not drawn."""
     axes.hlines(places, low, high, color=color, lw=1.1)

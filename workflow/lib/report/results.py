@@ -66,7 +66,7 @@ def read_results(dataset, methods, runs, published=None, bootstrap=None, show_in
     for method in methods:
         for folder, run in runs[method].items():
             try:
-                for metrics in read_finished(folder, run):
+                if metrics := read_metrics(folder, run):
                     if arrays := read_bootstrap(folder, metrics, bootstrap):
                         bootstraps[folder] = arrays
                     rows.append({"folder": folder, **metrics})
@@ -86,17 +86,17 @@ def read_results(dataset, methods, runs, published=None, bootstrap=None, show_in
     )
 
 
-def read_finished(folder, run) -> list[dict]:
-    """Return the metrics of the last training in ``folder``, or nothing if it is not scored or not that of ``run``.
+def read_metrics(folder, run) -> dict | None:
+    """Return the metrics of the last training in ``folder``; None if it is not scored or not that of ``run``.
 
     Raises DamagedFile if a file that tables and figures show is damaged.
     """
     if not (Path(folder, "metrics.json").exists() and Path(folder, "environment.json").exists()):
-        return []
+        return None
     metrics = read_json(f"{folder}/metrics.json")
     expected = fingerprint(read(Run, run, folder)), read_json(f"{folder}/environment.json", time=str)["time"]
     if (metrics.get("fingerprint"), metrics.get("trained")) != expected:
-        return []
+        return None
     metrics = read_json(f"{folder}/metrics.json", mAP=float, method=str, seed=int, epochs=int)
     read_environment(folder)
     classes, epochs = read_per_class(folder), read_history(folder).epoch
@@ -104,7 +104,7 @@ def read_finished(folder, run) -> list[dict]:
         raise DamagedFile(f"{folder}/per_class.csv", f"damaged (mean ap {classes.ap.mean()}, mAP {metrics['mAP']})")
     if epochs.tolist() != list(range(1, metrics["epochs"] + 1)):
         raise DamagedFile(f"{folder}/history.csv", f"damaged (lacks some of {metrics['epochs']} epochs)")
-    return [metrics]
+    return metrics
 
 
 def read_environment(folder) -> dict:

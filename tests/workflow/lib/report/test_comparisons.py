@@ -6,7 +6,7 @@ from itertools import combinations
 import pytest
 
 from tests.helpers.made_up_results import made_up, read, write_published
-from workflow.lib.report.comparisons import indistinguishable, listed, pairs, statement, text_table
+from workflow.lib.report.comparisons import indistinguishable, joined, pairs, statement, text_table
 from workflow.lib.report.text_table import markdown
 
 
@@ -69,8 +69,8 @@ def test_groups_hold_every_pair_that_cannot_be_told_apart():
     assert indistinguishable(list("abc"), set()) == []
 
 
-def test_names_are_listed():
-    assert [listed(list(names)) for names in ("a", "ab", "abc")] == ["a", "a and b", "a, b and c"]
+def test_names_are_joined():
+    assert [joined(list(names)) for names in ("a", "ab", "abc")] == ["a", "a and b", "a, b and c"]
 
 
 def test_certain_differences_are_bold(tmp_path):

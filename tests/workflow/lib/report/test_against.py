@@ -9,7 +9,7 @@ import pytest
 from tests.helpers.made_up_results import made_up, read
 from tests.helpers.paths import ROOT
 from trainer.utils.errors import InputError
-from workflow.lib.report.experiments import class_differences, differences, read_other, statement
+from workflow.lib.report.against import class_differences, method_differences, read_other, statement
 from workflow.scripts.compare import write_comparison
 
 
@@ -28,7 +28,7 @@ def change(path, **arrays):
 def test_differences_of_the_methods_that_both_have(tmp_path):
     results = made_up(tmp_path / "ours")
     other = read_other(results, other_results(tmp_path))
-    rows = differences(results, other).set_index("method")
+    rows = method_differences(results, other).set_index("method")
     assert rows.index.tolist() == ["moco", "video_moco", "supervised"]
     assert rows.here.tolist() == pytest.approx([20, 25, 40]) and rows.there.tolist() == pytest.approx([21, 26, 41])
     assert rows.difference.tolist() == pytest.approx([-1] * 3)

@@ -10,7 +10,7 @@ import yaml
 from trainer.metrics.bootstrap import bootstrap_p_value, holm, interval
 from trainer.run_files import explain_damage
 from trainer.utils.errors import InputError
-from workflow.lib.report.comparisons import LEVEL, difference_cells, listed, p_value_cells
+from workflow.lib.report.comparisons import LEVEL, difference_cells, joined, p_value_cells
 from workflow.lib.report.results import Results, read_per_class, read_results
 from workflow.lib.report.text_table import TextTable, cells
 from workflow.lib.report.uncertainty import bootstrapped_runs, class_names, resampled_classes, resampled_mean_ap
@@ -87,7 +87,7 @@ def how_to_bootstrap(folder) -> str:
     return f"run, where that experiment ran, python -m trainer.evaluate bootstrap --config {folder}/config.yaml"
 
 
-def differences(results: Results, other: Results) -> pd.DataFrame:
+def method_differences(results: Results, other: Results) -> pd.DataFrame:
     """Return a row per method that both have: mAP in percent here and there, difference, low, high, p, p_holm."""
     ours, theirs = in_common(results, other, resampled_mean_ap)
     difference, values = ours.points - theirs.points, ours.values - theirs.values
@@ -123,7 +123,7 @@ def in_common(results, other, resampled):
 
 def text_table(results: Results, other: Results) -> TextTable:
     """Return the differences of methods as text."""
-    rows = differences(results, other)
+    rows = method_differences(results, other)
     columns = {
         "Method": cells(rows.method.map(results.methods.label)),
         "mAP here": cells(rows.here, "{:.1f}".format),
@@ -154,9 +154,9 @@ def class_text_table(results: Results, other: Results, count=10) -> TextTable:
 
 def statement(results: Results, other: Results) -> str:
     """Return the sentences that say which methods differ between the experiments, and which only one has."""
-    rows = differences(results, other)
+    rows = method_differences(results, other)
     changed = rows[rows.p_holm <= LEVEL].method.map(results.methods.label).tolist()
     said = f"On {results.title}, {len(changed)} of {len(rows)} methods differ by more than chance"
-    said += f": {listed(changed)}." if changed else "."
+    said += f": {joined(changed)}." if changed else "."
     missing = results.methods.label[[method for method in results.methods.index if method not in set(rows.method)]]
-    return said + (f" Not in both experiments: {listed(missing.tolist())}." if len(missing) else "")
+    return said + (f" Not in both experiments: {joined(missing.tolist())}." if len(missing) else "")

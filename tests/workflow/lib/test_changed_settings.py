@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from workflow.lib.differences import compare, differences
+from workflow.lib.changed_settings import changed_settings, compare
 
 CONFIG = Path(__file__).parents[3] / "config"
 PUBLISHED = {
@@ -24,14 +24,14 @@ def config(**changes):
 
 
 def test_equal_settings_do_not_differ():
-    assert differences(config(), PUBLISHED, METHODS) == []
+    assert changed_settings(config(), PUBLISHED, METHODS) == []
 
 
-def test_differences_name_setting_and_method():
+def test_changes_name_setting_and_method():
     recipes = {"cnn": {"ava": {"training": {"epochs": 1}}, "charades": {"training": {"epochs": 57}}}}
     changed = config(ava={"films": ["a.mkv"] * 10, "seeds": []}, recipes=recipes)
     rows = METHODS | {"ctp": {"recipe": "cnn", "bn_eps": "1e-3"}}
-    assert differences(changed, PUBLISHED, rows) == [
+    assert changed_settings(changed, PUBLISHED, rows) == [
         ("ava: films", "films.txt", "a list of 10"),
         ("ava: seeds", "0", "none"),
         ("recipes: cnn: ava: training: epochs", "20", "1"),
@@ -41,9 +41,9 @@ def test_differences_name_setting_and_method():
 
 def test_settings_that_no_run_has_are_not_compared():
     recipes = {"cnn": {"ava": {"training": {"epochs": 20}}, "charades": {"training": {"epochs": 2}}}}
-    assert differences(config(recipes=recipes, datasets=["ava"], charades={}), PUBLISHED, METHODS) == []
+    assert changed_settings(config(recipes=recipes, datasets=["ava"], charades={}), PUBLISHED, METHODS) == []
     other = {"mine": {"recipe": "vit", "bn_eps": "1e-5"}}
-    assert differences(config(recipes={"cnn": {}}), PUBLISHED, other) == []
+    assert changed_settings(config(recipes={"cnn": {}}), PUBLISHED, other) == []
 
 
 def test_compare_names_nested_settings():
@@ -57,4 +57,4 @@ def test_the_published_experiment_differs_only_as_documented():
     rows = pd.read_csv(CONFIG / "methods.tsv", sep="\t", dtype=str, keep_default_na=False, comment="#")
     selected = rows[rows.method.isin(published["methods"])].set_index("method").to_dict("index")
     assert len(selected) == len(published["methods"])
-    assert differences(ours, published, selected) == [("charades: seeds", "1, 2, 3", "1")]
+    assert changed_settings(ours, published, selected) == [("charades: seeds", "1, 2, 3", "1")]

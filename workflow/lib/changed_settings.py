@@ -3,7 +3,7 @@
 from trainer.datasets import DATASETS
 
 
-def differences(config, published, methods) -> list[tuple[str, str, str]]:
+def changed_settings(config, published, methods) -> list[tuple[str, str, str]]:
     """Return (setting, published value, value here) of each published setting that has another value in ``config``.
 
     Both are nested mappings in the shape of config.yaml and recipes.yaml. ``methods``: {method: its row of the methods
