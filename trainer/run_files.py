@@ -72,6 +72,8 @@ def read_csv(path, numbers, text=()) -> pd.DataFrame:
             raise ValueError("no rows")
         if wrong := [name for name in numbers if rows[name].dtype.kind not in "if"]:
             raise ValueError(f"{wrong[0]}: expected numbers")
+        if empty := [name for name in text if rows[name].isna().any()]:
+            raise ValueError(f"{empty[0]}: an empty cell")
         if np.isinf(rows[numbers].to_numpy(float)).any():
             raise ValueError("an infinite number")
         return rows

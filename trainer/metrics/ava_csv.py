@@ -18,7 +18,7 @@ import pandas as pd
 
 from trainer.utils.errors import InputError
 from trainer.utils.text import quoted
-from trainer.utils.text_files import text_lines
+from trainer.utils.text_files import read_label, text_lines
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def read_label_map(path) -> dict[int, str]:
                     raise InputError(f"{where}: a name, but {quoted(name)} before it has no id; download it again")
                 if not value or value in classes.values():
                     raise InputError(f"{where}: name {quoted(value)} must be new and not empty")
-                name = value
+                name = read_label(value, where)
             else:
                 if name is None or not re.fullmatch("[0-9]{1,5}", value) or int(value) in classes:
                     raise InputError(f"{where}: {quoted(line.strip())} must be a new number after a name")

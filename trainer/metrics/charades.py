@@ -5,7 +5,7 @@ import pandas as pd
 
 from trainer.utils.errors import InputError
 from trainer.utils.text import quoted
-from trainer.utils.text_files import text_lines
+from trainer.utils.text_files import read_label, text_lines
 
 PREDICTIONS = {"score": (157,), "target": (157,)}  # arrays of numbers that are scored: shape of a video's row
 
@@ -57,7 +57,7 @@ def read_class_names(path, num: int) -> list[str]:
             raise InputError(
                 f"{path}, line {number + 2}: expected action {number}, a tab and its own name, got {quoted(line)}"
             )
-        names.append(name)
+        names.append(read_label(name, f"{path}, line {number + 2}"))
     if len(names) != num:
         raise InputError(f"{path}: expected the names of {num} classes, got {len(names)}")
     return names

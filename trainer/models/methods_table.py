@@ -7,7 +7,7 @@ import yaml
 
 from trainer.utils.errors import InputError
 from trainer.utils.files import atomic_write
-from trainer.utils.text_files import text_lines
+from trainer.utils.text_files import read_label, text_lines
 
 CONFIG = Path(__file__).parents[2] / "config"
 LOCAL_TABLE = CONFIG / "local_methods.tsv"
@@ -42,10 +42,7 @@ def add_method(table, label: str, checkpoint, published=PUBLISHED_TABLE, **colum
     for column, value in row.items():
         if not value.isprintable():
             raise InputError(f"{column} {value!r}: a table cannot hold it; expected one line without tabs")
-    try:
-        check_label(label.strip())
-    except ValueError as error:
-        raise InputError(f"label: {error}") from error
+    read_label(label.strip(), "label")
     text, header = _read_table(table)
     for path in (table, published):
         if method in _ids(path):
@@ -53,16 +50,6 @@ def add_method(table, label: str, checkpoint, published=PUBLISHED_TABLE, **colum
     with atomic_write(table) as partial:
         partial.write_text(text + "\t".join(row[column] for column in header) + "\n", "utf-8")
     return method
-
-
-def check_label(label: str) -> str:
-    """Return a label; raise ValueError if a table, or a spreadsheet that opens it, takes it for something else."""
-    if re.search(r"^[=+@-]|[\x00-\x1f\x7f]", label):
-        raise ValueError(
-            "expected text without control characters that does not begin with = + - @, which spreadsheets take for a "
-            f"formula, got {label!r}"
-        )
-    return label
 
 
 def method_id(label: str) -> str:

@@ -1,4 +1,4 @@
-"""Show names and values of a file in a message as one short line."""
+"""Show names and values of a file in a message as one short line, and refuse labels that tables cannot show."""
 
 import re
 
@@ -33,3 +33,13 @@ def listed(items, most=3) -> str:
     """Return the first ``most`` items, with commas, and the number of the others."""
     first, rest = (items := list(items))[:most], items[most:]
     return ", ".join(first) + (f" and {len(rest)} more" if rest else "")
+
+
+def check_label(label: str) -> str:
+    """Return a label; raise ValueError if a table, or a spreadsheet that opens it, takes it for something else."""
+    if re.search(r"^[=+@-]|[\x00-\x1f\x7f]", label):
+        raise ValueError(
+            "expected text without control characters that does not begin with = + - @, which spreadsheets take for a "
+            f"formula, got {quoted(label)}"
+        )
+    return label

@@ -7,6 +7,7 @@ import zlib
 from pathlib import Path
 
 from trainer.utils.errors import InputError
+from trainer.utils.text import check_label
 
 _CONTROL = re.compile(r"[\x01-\x08\x0b\x0c\x0e-\x1f\x7f]")  # all but tab, line feed and carriage return
 _RE_ENCODE = "Save it in that encoding, or download it again"
@@ -33,6 +34,14 @@ def text_lines(path):
         raise InputError(f"{path}: no such file") from error
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path}: cannot be read ({error}); download or make it again") from error
+
+
+def read_label(text: str, where: str) -> str:
+    """Return a label that stands in a file; raise InputError if a table cannot show it."""
+    try:
+        return check_label(text)
+    except ValueError as error:
+        raise InputError(f"{where}: {error}") from error
 
 
 def _wrong_encoding(path, opened):

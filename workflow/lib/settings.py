@@ -15,9 +15,9 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from trainer.bootstrap import Bootstrap
 from trainer.config import Machine, Recipe, check_ava_settings
 from trainer.datasets import DATASETS
-from trainer.models.methods_table import check_label
 from trainer.utils.files import atomic_write
 from trainer.utils.settings import Count, Number, PathText, Text, Whole, documented_keys, json_schema, settings
+from trainer.utils.text import check_label
 
 ROOT = Path(__file__).parents[2]
 Name = Annotated[str, Field(pattern="^[a-z0-9_]+$")]

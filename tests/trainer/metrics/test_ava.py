@@ -461,6 +461,14 @@ def test_label_map_in_both_spellings(tmp_path):
     assert read_label_map(other) == {64: "fight: 'hit'"}
 
 
+@pytest.mark.parametrize("name", ['=HYPERLINK("x")', "@SUM(A1)", "-1", "a\tb"])
+def test_a_class_that_a_spreadsheet_would_take_for_a_formula(name, tmp_path):
+    path = tmp_path / "map.pbtxt"
+    path.write_text(f"item {{\n  name: '{name}'\n  id: 1\n}}\n")
+    with pytest.raises(InputError, match=f"^{path}, line 2: expected text without control characters"):
+        read_label_map(path)
+
+
 ROW = "v,0902,0.1,0.1,0.5,0.9,1"
 
 

@@ -79,6 +79,7 @@ def test_score_of_predictions_names_the_classes():
         ("action\tname\n0\tsit\n1\t\n", r"line 3: expected action 1, a tab and its own name, got '1\t'"),
         ("action\tname\n0 sit\n", "line 2: expected action 0, a tab and its own name, got '0 sit'"),
         ("action\tname\n0\tsit\tdown\n", "line 2: expected action 0"),
+        ('action\tname\n0\t=HYPERLINK("x")\n', "line 2: expected text without control characters that does not begin"),
         ("action\tname\n0\tsit\n", ": expected the names of 2 classes, got 1"),
         ("action\tname\n0\tsit\n1\tstand\n2\tlie\n", ": expected the names of 2 classes, got 3"),
     ],

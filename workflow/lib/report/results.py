@@ -11,6 +11,7 @@ from trainer.config import Run, fingerprint
 from trainer.datasets import DATASETS
 from trainer.run_files import DamagedFile, explain_damage, read_csv, read_json
 from trainer.utils.settings import read
+from trainer.utils.text import check_label
 from workflow.lib.report.bootstraps import check_paired, read_bootstrap
 from workflow.lib.settings import PublishedRow
 from workflow.lib.validation import read_table
@@ -122,6 +123,8 @@ def read_per_class(folder) -> pd.DataFrame:
     """Return a run's average precision by class."""
     path = f"{folder}/per_class.csv"
     rows = read_csv(path, numbers=["ap"], text=["name"])
+    with explain_damage(path):
+        rows.name.map(check_label)
     if rows.name.duplicated().any():
         raise DamagedFile(path, "two rows of one class")
     return rows

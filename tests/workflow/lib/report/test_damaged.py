@@ -66,6 +66,18 @@ def test_a_file_that_lacks_whole_lines_is_damaged(tmp_path, name, lines, message
         read(tmp_path)
 
 
+@pytest.mark.parametrize("name", ['"=HYPERLINK(""x"")"', "+1", "a\x1b[2Jb", ""])
+def test_a_class_that_no_label_map_holds_is_damage(tmp_path, name):
+    made_up(tmp_path)
+    path = tmp_path / "charades/moco/seed1/per_class.csv"
+    path.write_text(path.read_text().replace("dance", name))
+    with pytest.raises(
+        DamagedFile, match=rf"^{path}: damaged \((expected text without|name: an empty cell)"
+    ) as refused:
+        read(tmp_path)
+    assert str(refused.value).isprintable()
+
+
 @pytest.mark.parametrize(
     "change",
     [{"time": "yesterday"}, {"packages": {}}, {"packages": "many"}, {"packages": {"torch": 7}}, {"code": None}],

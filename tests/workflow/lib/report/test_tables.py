@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.helpers.made_up_results import RUN, made_up, read, write_published
+from tests.helpers.made_up_results import CLASSES, RUN, made_up, read, run_config, write_published, write_run
 from trainer.config import Run, fingerprint
 from trainer.utils import settings
 from trainer.utils.errors import InputError
+from workflow.lib.report.results import class_means, read_results
 from workflow.lib.report.tables import (
     class_table,
     side_by_side,
@@ -37,6 +38,24 @@ def test_one_row_per_method_in_the_given_order(tmp_path):
     assert rows.mAP_std.isna().all()
     assert list(rows.videos_tested) == [1814] * 4
     assert [line.split("|")[1].strip() for line in text.splitlines() if line.startswith("|")][2:] == list(rows.label)
+
+
+def test_ids_and_labels_that_look_like_numbers_or_missing_values_are_text(tmp_path):
+    labels = {"007": "NA", "nan": "1e5", "1e5": "nan", "na": "007"}
+    methods = {method: {"label": label, "pretraining": "self-supervised"} for method, label in labels.items()}
+    folders = {method: write_run(tmp_path, "charades", method, 1, [0.1, 0.2, 0.3]) for method in methods}
+    runs = {method: {str(folder): run_config("charades", method, 1)} for method, folder in folders.items()}
+    for folder in folders.values():
+        path = folder / "per_class.csv"
+        path.write_text(path.read_text().replace("dance", "001").replace("bend/bow (at the waist)", "NA"))
+    results = read_results("charades", methods, runs)
+    _, text, _ = written(tmp_path, results)
+    rows = pd.read_csv(tmp_path / "t.csv", dtype=str, keep_default_na=False)
+    assert dict(zip(rows.method, rows.label, strict=True)) == labels
+    assert rows["mAP"].tolist() == ["20.00"] * 4
+    assert [line.split("|")[1].strip() for line in text.splitlines() if line.startswith("|")][2:] == [*labels.values()]
+    assert class_means(results).columns.tolist() == ["NA", CLASSES[1], "001"]
+    assert class_means(results).index.tolist() == list(labels)
 
 
 def test_methods_of_several_recipes_are_told_apart(tmp_path):
