@@ -318,8 +318,12 @@ class Experiment:
         return files
 
     def results(self, datasets: Iterable[str]) -> list[dict]:
-        """Return the arguments of `workflow.lib.report.results.read_results` for each dataset."""
-        methods = self.methods[["label", "pretraining", "recipe"]].to_dict("index")
+        """Return the arguments of `workflow.lib.report.results.read_results` for each dataset.
+
+        Methods are in the order of the config, those of a recipe together.
+        """
+        groups = [rows for _, rows in self.methods.groupby("recipe", sort=False)]
+        methods = pd.concat(groups)[["label", "pretraining", "recipe"]].to_dict("index")
         return [
             {
                 "dataset": dataset,

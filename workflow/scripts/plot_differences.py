@@ -1,6 +1,7 @@
 """Differences of mAP of all pairs of methods, as a matrix."""
 
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 
 from workflow.lib.report import plot_style
@@ -11,14 +12,14 @@ from workflow.lib.rule_script import rule_script
 
 
 def plot_differences(results: Results) -> Figure:
-    """Draw the method of the row minus that of the column, both by descending mAP; gray where it may be chance."""
+    """Draw the method of the row minus that of the column, a block per recipe; gray where it may be chance."""
     rows = pairs(results)
     figure = Figure(figsize=(6.4, 1))
     if rows.empty:
         plot_style.draw_placeholder(figure)
         return figure
-    order = mean_map(results).sort_values(ascending=False, kind="stable").index
-    order = [method for method in order if method in {*rows["first"], *rows["second"]}]
+    means = [mean_map(group).sort_values(ascending=False, kind="stable") for group in results.by_recipe()]
+    order = [method for method in pd.concat(means).index if method in {*rows["first"], *rows["second"]}]
     matrix = rows.pivot(index="first", columns="second", values="difference").reindex(order[:-1], columns=order[1:])
     certain = rows.assign(certain=rows.p_holm <= LEVEL).pivot(index="first", columns="second", values="certain")
     certain = certain.reindex(order[:-1], columns=order[1:]).eq(True)

@@ -11,10 +11,19 @@ from workflow.lib.rule_script import rule_script
 
 
 def plot_mean_ap(results: Results) -> Figure:
-    """Draw a bar per method, with its 95 % interval as a whisker, and a diamond for the published mAP."""
+    """Draw a panel per recipe: a bar per method, its 95 % interval as a whisker, a diamond for the published mAP."""
+    groups = results.by_recipe()
+    heights = [0.8 + 0.28 * len(group.methods) for group in groups]  # inches
+    figure = Figure(figsize=(6.4, sum(heights)))
+    panels = figure.subplots(len(groups), squeeze=False, height_ratios=heights)[:, 0]
+    for axes, group in zip(panels, groups, strict=True):
+        draw_bars(axes, group)
+    return figure
+
+
+def draw_bars(axes, results: Results):
+    """Draw the methods of one recipe."""
     rows = table(results)
-    figure = Figure(figsize=(6.4, 0.8 + 0.28 * len(rows)))
-    axes = figure.add_subplot()
     places = list(range(len(rows)))
     axes.barh(places, rows.mAP, 0.62, color=plot_style.method_colors(results.methods))
     plot_style.draw_whiskers(axes, rows.mAP_low, rows.mAP_high, places)
@@ -26,9 +35,8 @@ def plot_mean_ap(results: Results) -> Figure:
         axes.scatter(rows.published_mAP, places, **diamonds, clip_on=False)
         write_numbers(axes, 114, "published ◇", rows.published_mAP, MISSING)
     plot_style.label_rows(axes, rows.label)
-    axes.set_title(results.title)
+    axes.set_title(results.title + results.with_recipe)
     axes.set_xlabel("mAP (%)")
-    return figure
 
 
 def write_numbers(axes, right, heading, values, missing):

@@ -308,6 +308,12 @@ def test_results_are_those_of_the_selected_methods():
     assert Path(next(iter(result["runs"]["moco"]))) == Path("results/runs/charades/moco/seed1")
 
 
+def test_results_keep_the_methods_of_a_recipe_together():
+    own = experiment_of(methods=["moco", "videomae", "gdt", "scratch_vit_b"])
+    [result] = own.results(["ava"])
+    assert list(result["methods"]) == ["moco", "gdt", "videomae", "scratch_vit_b"]
+
+
 def test_a_predicted_run_keeps_its_machine(tmp_path):
     run = "charades", "moco", 0
     folder = tmp_path / "runs/charades/moco/seed0"

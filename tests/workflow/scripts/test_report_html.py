@@ -17,7 +17,7 @@ import simplejpeg
 import yaml
 
 from tests.helpers.damage import empty, make_folder, truncate, write_noise
-from tests.helpers.made_up_results import CLASSES, METHODS, RUN, made_up, read, write_published
+from tests.helpers.made_up_results import CLASSES, METHODS, RUN, made_up, read, with_recipes, write_published
 from trainer.data.frame_archive import index_tar, write_index
 from trainer.utils.errors import InputError
 from workflow.lib.report import plot_style
@@ -257,6 +257,8 @@ def test_without_a_baseline_failures_are_of_the_best_method_alone(tmp_path):
     results = with_predictions(tmp_path, made_up(tmp_path / "runs", without=[("scratch", 1)]))
     found = find_failures(results)
     assert [run.method for run in found.runs] == ["Supervised"] and found.classes is None
+    other = with_recipes(made_up(tmp_path / "all"), "vit", "r2plus1d", "r2plus1d", "r2plus1d")
+    assert [run.method for run in find_failures(other).runs] == ["Supervised"]
 
 
 def test_evenly_spaced():

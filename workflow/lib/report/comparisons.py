@@ -33,8 +33,12 @@ def pairs_of_recipe(results: Results) -> pd.DataFrame:
     return rows
 
 
-def text_table(results: Results) -> TextTable:
-    """Return the pairs as text."""
+def text_tables(results: Results) -> list[TextTable]:
+    """Return the pairs as text: a table of each recipe."""
+    return [_text_table(group) for group in results.by_recipe()]
+
+
+def _text_table(results):
     rows, labels = pairs(results), results.methods.label
     columns = {
         "Better": cells(rows["first"].map(labels)),
@@ -43,8 +47,8 @@ def text_table(results: Results) -> TextTable:
         **p_value_cells(rows),
     }
     note = "Brackets are intervals of 95 % over the same resamples of the test videos for both methods. p (Holm) is "
-    note += f"corrected for the number of a recipe's pairs; at most {LEVEL} is bold."
-    return TextTable(f"{results.title}: differences of mAP in points", columns, note)
+    note += f"corrected for the number of pairs; at most {LEVEL} is bold."
+    return TextTable(f"{results.title}{results.with_recipe}: differences of mAP in points", columns, note)
 
 
 def difference_cells(rows: pd.DataFrame) -> list[Cell]:
@@ -64,14 +68,8 @@ def p_value_cells(rows: pd.DataFrame) -> dict[str, list[Cell]]:
 
 
 def statement(results: Results) -> str:
-    """Return the sentences that say which methods can be told apart, and how far the published ranking is met."""
-    groups = results.by_recipe()
-    where = [f"{results.title} with recipe {group.methods.recipe.iloc[0]}" for group in groups] if groups[1:] else []
-    return " ".join(filter(None, map(_statement, groups, where or [results.title])))
-
-
-def _statement(results: Results, where: str) -> str:
-    rows = pairs_of_recipe(results)
+    """Return the sentences that say which methods of a recipe differ, and how far the published ranking is met."""
+    rows, where = pairs_of_recipe(results), results.title + results.with_recipe
     if rows.empty:
         return ""
     alike = rows[rows.p_holm > LEVEL]

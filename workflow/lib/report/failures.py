@@ -50,10 +50,11 @@ class DatasetFailures:
 
 
 def find_failures(results: Results) -> DatasetFailures:
-    """Return the failures of the method with the highest mAP and of the first one without pre-training."""
+    """Return the failures of the method with the highest mAP, and of no pre-training by the same recipe."""
     means = mean_map(results).dropna()
     best = means.idxmax()
-    baseline = [method for method in results.pretrained("none") if method in means.index and method != best]
+    [group] = [group for group in results.by_recipe() if best in group.methods.index]
+    baseline = [method for method in group.pretrained("none") if method in means.index and method != best]
     runs = [run_failures(results, method) for method in [best, *baseline[:1]]]
     classes = explain_difference(results, best, baseline[0]) if baseline else None
     return DatasetFailures(results.title, runs, classes)

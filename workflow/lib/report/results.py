@@ -28,10 +28,16 @@ class Results:
     damaged: dict[str, list[DamagedFile]] = field(default_factory=dict)  # by method: of runs that do not count
     bootstraps: dict[str, dict] = field(default_factory=dict)  # of runs that have one: arrays by folder
     show_intervals: bool = True  # in tables for readers
+    recipe: str | None = None  # of the methods, where those of other recipes are apart
 
     @property
     def title(self) -> str:
         return DATASETS[self.dataset].title
+
+    @property
+    def with_recipe(self) -> str:
+        """Words behind a title, where methods of other recipes are apart."""
+        return f" with recipe {self.recipe}" if self.recipe else ""
 
     @property
     def pending(self) -> int:
@@ -44,10 +50,14 @@ class Results:
 
     def by_recipe(self) -> list["Results"]:
         """Return the results of each recipe's methods, which compare: recipes differ in clips and AVA's protocol."""
-        if "recipe" not in self.methods:
+        if "recipe" not in self.methods or self.methods.recipe.nunique() == 1:
             return [self]
-        groups = [methods for _, methods in self.methods.groupby("recipe", sort=False)]
-        return [replace(self, methods=rows, runs=self.runs[self.runs.method.isin(rows.index)]) for rows in groups]
+        return [self._of(recipe, methods) for recipe, methods in self.methods.groupby("recipe", sort=False)]
+
+    def _of(self, recipe, methods):
+        damaged = {method: errors for method, errors in self.damaged.items() if method in methods.index}
+        runs = self.runs[self.runs.method.isin(methods.index)]
+        return replace(self, methods=methods, runs=runs, damaged=damaged, recipe=recipe)
 
 
 def read_all(job) -> list[Results]:

@@ -24,7 +24,7 @@ def table(results: Results) -> pd.DataFrame:
     """
     runs = results.runs.groupby("method")
     columns = {
-        "label": results.methods.label,
+        **{name: results.methods[name] for name in ("label", "recipe") if name in results.methods},
         **with_interval(results, "mAP"),
         "mAP_std": 100 * runs["mAP"].std(),  # over seeds; empty for one
         **mean_ap_ranks(results).add_prefix("rank_"),
@@ -69,17 +69,18 @@ def status(finished, wanted, damaged) -> str:
     return ", ".join(parts) or "pending"
 
 
-def text_table(results: Results) -> TextTable:
-    """Return one dataset's table as text."""
+def text_tables(results: Results) -> list[TextTable]:
+    """Return one dataset's table as text: one of each recipe."""
+    return [_text_table(group) for group in results.by_recipe()]
+
+
+def _text_table(results):
     rows = table(results).set_index("method")
-    columns = {"Method": cells(rows.label)}
-    if several_recipes(results):
-        columns["Recipe"] = cells(results.methods.recipe)
-    columns["mAP"] = mean_ap_cells(results)
+    columns = {"Method": cells(rows.label), "mAP": mean_ap_cells(results)}
     if "official_mAP" in rows:
         columns["Official"] = mean_ap_cells(results, "official_mAP")
     if "published_mAP" in rows:
-        columns["Published"] = highlight_best_of_recipes(results, rows.published_mAP)
+        columns["Published"] = highlight_best(rows.published_mAP, results.pretrained("self-supervised"))
         columns["Difference"] = cells(rows.difference, signed)
     if results.bootstraps:
         columns["Rank"] = rank_cells(rows)
@@ -95,12 +96,8 @@ def text_table(results: Results) -> TextTable:
             columns[heading] = cells(rows[name], form)
     if "status" in rows:
         columns["Status"] = cells(rows.status)
-    return TextTable(f"{results.title}: {DATASETS[results.dataset].metric_title}", columns, note(results))
-
-
-def several_recipes(results: Results) -> bool:
-    """Return whether methods were fine-tuned by more than one recipe, so that their numbers do not compare."""
-    return "recipe" in results.methods and results.methods.recipe.nunique() > 1
+    title = f"{results.title}{results.with_recipe}: {DATASETS[results.dataset].metric_title}"
+    return TextTable(title, columns, note(results))
 
 
 def mean_ap_cells(results: Results, metric="mAP") -> list[Cell]:
@@ -108,21 +105,12 @@ def mean_ap_cells(results: Results, metric="mAP") -> list[Cell]:
     rows = table(results).set_index("method")
     low, high = rows[f"{metric}_low"], rows[f"{metric}_high"]
     deviation = rows.get(f"{metric}_std", pd.Series(index=rows.index, dtype=float))
-    found = highlight_best_of_recipes(results, rows[metric])
+    found = highlight_best(rows[metric], results.pretrained("self-supervised"))
     if results.show_intervals and results.bootstraps:
         extra = ["" if pd.isna(one) else f" [{one:.1f}, {other:.1f}]" for one, other in zip(low, high, strict=True)]
     else:
         extra = ["" if pd.isna(one) else f" ± {one:.1f}" for one in deviation]
     return [replace(cell, text=cell.text + words) for cell, words in zip(found, extra, strict=True)]
-
-
-def highlight_best_of_recipes(results: Results, values: pd.Series) -> list[Cell]:
-    """Return a column of cells, by method, with the best values of each recipe marked."""
-    found = {}
-    for group in results.by_recipe():
-        methods = group.methods.index
-        found |= zip(methods, highlight_best(values[methods], group.pretrained("self-supervised")), strict=True)
-    return [found[method] for method in values.index]
 
 
 def rank_cells(rows: pd.DataFrame) -> list[Cell]:
@@ -138,8 +126,6 @@ def rank_cells(rows: pd.DataFrame) -> list[Cell]:
 def note(results: Results) -> str:
     """Return the sentences that explain one dataset's table."""
     sentences = []
-    if several_recipes(results):
-        sentences.append("Compare methods of one recipe: ranks and bold numbers are among these.")
     if "official_mAP" in results.runs:
         sentences.append("mAP is by the recipe's protocol, Official by ActivityNet's; both skip the excluded seconds.")
         sentences.append("By how much the two differ depends on duplicate detections.")
@@ -179,7 +165,7 @@ def published_sources(results: Results) -> str:
 
 def side_by_side(datasets: list[Results]) -> pd.DataFrame:
     """Return the numbers of all datasets' tables in one; a column's name begins with its dataset's."""
-    labels = datasets[0].methods.label.rename_axis("method")
+    labels = datasets[0].methods.filter(["label", "recipe"]).rename_axis("method")
     parts = [
         table(results).set_index("method").filter(SHARED_COLUMNS).add_prefix(f"{results.dataset}_")
         for results in datasets
@@ -187,15 +173,21 @@ def side_by_side(datasets: list[Results]) -> pd.DataFrame:
     return pd.concat([labels, *parts], axis="columns").reset_index()
 
 
-def side_by_side_text_table(datasets: list[Results]) -> TextTable:
-    """Return all datasets' tables in one, as text."""
+def side_by_side_text_tables(datasets: list[Results]) -> list[TextTable]:
+    """Return all datasets' tables in one, as text: one of each recipe."""
+    groups = zip(*(results.by_recipe() for results in datasets), strict=True)
+    return [_side_by_side_text_table(group) for group in groups]
+
+
+def _side_by_side_text_table(datasets):
     columns = {"Method": cells(datasets[0].methods.label)}
     sentences = []
     for results in datasets:
         rows = table(results).set_index("method")
         columns[results.title] = mean_ap_cells(results)
         if "published_mAP" in rows:
-            columns[f"{results.title} published"] = highlight_best_of_recipes(results, rows.published_mAP)
+            published = highlight_best(rows.published_mAP, results.pretrained("self-supervised"))
+            columns[f"{results.title} published"] = published
             columns[f"{results.title} difference"] = cells(rows.difference, signed)
         if "status" in rows:
             columns[f"{results.title} status"] = cells(rows.status)
@@ -204,16 +196,16 @@ def side_by_side_text_table(datasets: list[Results]) -> TextTable:
     if pending := sum(results.pending for results in datasets):
         sentences.append(f"{pending} runs are pending.")
     sentences += [sentence for results in datasets for sentence in damage(results)]
-    title = " and ".join(results.title for results in datasets)
+    title = " and ".join(results.title for results in datasets) + datasets[0].with_recipe
     return TextTable(f"{title}: mAP in percent", columns, " ".join(sentences))
 
 
-def write_table(rows: pd.DataFrame, text: TextTable, output, digits=2):
-    """Write ``output.csv`` (numbers), ``output.markdown`` and ``output.latex`` (text)."""
+def write_table(rows: pd.DataFrame, texts: list[TextTable], output, digits=2):
+    """Write ``output.csv`` (numbers), ``output.markdown`` and ``output.latex`` (text, one table after the other)."""
     write_csv(rows, output.csv, digits)
     for path, write in ((output.markdown, markdown), (output.latex, latex)):
         with atomic_write(path) as partial:
-            partial.write_text(write(text))
+            partial.write_text("\n".join(map(write, texts)))
 
 
 def write_csv(rows: pd.DataFrame, path, digits=2):

@@ -1,12 +1,11 @@
 """What is said about pairs of methods."""
 
-from dataclasses import replace
 from itertools import combinations
 
 import pytest
 
-from tests.helpers.made_up_results import made_up, read, write_published
-from workflow.lib.report.comparisons import indistinguishable, joined, pairs, statement, text_table
+from tests.helpers.made_up_results import made_up, read, with_recipes, write_published
+from workflow.lib.report.comparisons import indistinguishable, joined, pairs, statement, text_tables
 from workflow.lib.report.text_table import markdown
 
 
@@ -30,14 +29,16 @@ def test_pairs_are_compared_on_the_same_resamples(tmp_path):
 
 
 def test_methods_of_different_recipes_are_not_compared(tmp_path):
-    results = made_up(tmp_path)
-    results = replace(results, methods=results.methods.assign(recipe=["vit", "r2plus1d", "r2plus1d", "vit"]))
+    results = with_recipes(made_up(tmp_path), "vit", "r2plus1d", "r2plus1d", "vit")
     assert pairs(results)[["first", "second"]].to_numpy().tolist() == [
         ["supervised", "scratch"],
         ["video_moco", "moco"],
     ]
-    said = "On Charades with recipe vit, 1 of 1 pairs of methods can be told apart. On Charades with recipe r2plus1d, 1"
-    assert statement(results).startswith(said)
+    assert [statement(group) for group in results.by_recipe()] == [
+        f"On Charades with recipe {recipe}, 1 of 1 pairs of methods can be told apart."
+        for recipe in ("vit", "r2plus1d")
+    ]
+    assert [len(table.rows) for table in text_tables(results)] == [1, 1]
 
 
 def test_the_statement_names_what_cannot_be_told_apart(tmp_path):
@@ -58,7 +59,8 @@ def test_nothing_is_said_of_fewer_than_two_methods(tmp_path):
     for path in sorted(tmp_path.rglob("bootstrap.npz"))[1:]:
         path.unlink()
     assert statement(read(tmp_path)) == ""
-    assert markdown(text_table(read(tmp_path))).startswith("Charades: differences of mAP")
+    [table] = text_tables(read(tmp_path))
+    assert markdown(table).startswith("Charades: differences of mAP")
 
 
 def test_groups_hold_every_pair_that_cannot_be_told_apart():
@@ -74,7 +76,7 @@ def test_names_are_joined():
 
 
 def test_certain_differences_are_bold(tmp_path):
-    text = markdown(text_table(nearly_equal(made_up(tmp_path), "moco", "video_moco", by=0.001)))
-    rows = [line for line in text.splitlines() if line.startswith("| ")][1:]
+    [table] = text_tables(nearly_equal(made_up(tmp_path), "moco", "video_moco", by=0.001))
+    rows = [line for line in markdown(table).splitlines() if line.startswith("| ")][1:]
     assert ["**" in row for row in rows] == [True] * 5 + [False]
     assert "VideoMoCo" in rows[-1] and "+0.1 [−" in rows[-1]

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from matplotlib.collections import LineCollection
 
-from tests.helpers.made_up_results import made_up, write_published
+from tests.helpers.made_up_results import made_up, with_recipes, write_published
 from tests.helpers.paths import ROOT
 from trainer.datasets import DATASETS
 from workflow.lib.report import plot_style
@@ -69,6 +69,18 @@ def test_mean_ap_shows_ours_and_published(tmp_path):
     assert axes.collections[-1].get_offsets()[1:3, 0].tolist() == [21.5, 24.0]
 
 
+def test_mean_ap_has_a_panel_per_recipe(tmp_path):
+    results = with_recipes(made_up(tmp_path), "vit", "r2plus1d", "r2plus1d", "vit")
+    panels = plot_mean_ap(results).axes
+    assert [axes.get_title() or axes.get_title("left") for axes in panels] == [
+        "Charades with recipe vit",
+        "Charades with recipe r2plus1d",
+    ]
+    widths = [[bar.get_width() for bar in axes.patches] for axes in panels]
+    assert widths == [pytest.approx([12, 40]), pytest.approx([20, 25])]
+    assert len(plot_differences(results).axes[0].texts) == 2
+
+
 def test_differences_that_may_be_chance_are_gray(tmp_path):
     results = made_up(tmp_path)
     for method, other in (("moco", "video_moco"),):
@@ -96,6 +108,16 @@ def test_gains_are_over_no_pretraining(tmp_path):
     assert list(gain.columns) == ["bend/bow (at the waist)", "dance", "talk to (e.g., self, a person, a group)"]
     assert gain.loc["supervised"].tolist() == pytest.approx([40, 34, 10])
     assert gains(made_up(tmp_path / "pending", without=[("scratch", 1)])).empty
+
+
+def test_gains_are_over_no_pretraining_by_the_same_recipe(tmp_path):
+    results = with_recipes(made_up(tmp_path), "vit", "r2plus1d", "r2plus1d", "vit")
+    assert gains(results).index.tolist() == ["supervised"]
+    results.methods.loc["moco", "pretraining"] = "none"
+    gain, values = gains(results), class_means(results)
+    assert sorted(gain.index) == ["supervised", "video_moco"]
+    for method, baseline in (("supervised", "scratch"), ("video_moco", "moco")):
+        assert gain.loc[method].tolist() == (values.loc[method] - values.loc[baseline])[gain.columns].tolist()
 
 
 def test_a_point_per_method_finished_on_both(tmp_path):

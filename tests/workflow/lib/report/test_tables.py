@@ -8,7 +8,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.helpers.made_up_results import CLASSES, RUN, made_up, read, run_config, write_published, write_run
+from tests.helpers.made_up_results import (
+    CLASSES,
+    RUN,
+    made_up,
+    read,
+    run_config,
+    with_recipes,
+    write_published,
+    write_run,
+)
 from trainer.config import Run, fingerprint
 from trainer.utils import settings
 from trainer.utils.errors import InputError
@@ -16,9 +25,9 @@ from workflow.lib.report.results import class_means, read_results
 from workflow.lib.report.tables import (
     class_table,
     side_by_side,
-    side_by_side_text_table,
+    side_by_side_text_tables,
     table,
-    text_table,
+    text_tables,
     write_table,
 )
 from workflow.lib.report.text_table import Cell, TextTable, latex, markdown
@@ -26,7 +35,7 @@ from workflow.lib.report.text_table import Cell, TextTable, latex, markdown
 
 def written(tmp_path, results):
     output = SimpleNamespace(csv=tmp_path / "t.csv", markdown=tmp_path / "t.md", latex=tmp_path / "t.tex")
-    write_table(table(results), text_table(results), output)
+    write_table(table(results), text_tables(results), output)
     return pd.read_csv(output.csv), output.markdown.read_text(), output.latex.read_text()
 
 
@@ -58,16 +67,29 @@ def test_ids_and_labels_that_look_like_numbers_or_missing_values_are_text(tmp_pa
     assert class_means(results).index.tolist() == list(labels)
 
 
-def test_methods_of_several_recipes_are_told_apart(tmp_path):
-    results = made_up(tmp_path)
-    assert "Recipe" not in written(tmp_path, results)[1]
-    results = replace(results, methods=results.methods.assign(recipe=["vit", "r2plus1d", "r2plus1d", "r2plus1d"]))
-    rows, text, _ = written(tmp_path, results)
-    lines = [[cell.strip() for cell in line.split("|")] for line in text.splitlines() if line.startswith("|")][2:]
-    assert [line[2] for line in lines] == ["vit", "r2plus1d", "r2plus1d", "r2plus1d"]
-    assert "Compare methods of one recipe: ranks and bold numbers are among these." in text
-    assert ["**" in line[3] for line in lines] == [True, False, False, True]
-    assert rows.rank_best.tolist() == [1, 3, 2, 1]
+def test_each_recipe_has_its_own_table(tmp_path):
+    results = made_up(tmp_path, without=[("moco", 1)])
+    assert "recipe" not in written(tmp_path, results)[1]
+    recipes = ["vit", "r2plus1d_frozen", "r2plus1d_frozen", "r2plus1d_frozen"]
+    results = with_recipes(results, *recipes)
+    rows, text, tex = written(tmp_path, results)
+    assert rows.recipe.tolist() == recipes
+    assert rows.rank_best.tolist()[::3] == [1, 1]
+    first, second = text.split("\n\nCharades")
+    assert first.startswith("Charades with recipe vit: mAP") and second.startswith(" with recipe r2plus1d_frozen: mAP")
+    assert "**12.0" in first and "No pre-training" not in second
+    assert "**40.0" in second and "_25.0" in second
+    assert "runs are pending" not in first and "1 of 3 runs are pending" in second
+    assert tex.count(r"\begin{tabular}") == 2
+    beside = side_by_side_text_tables([results, results])
+    assert [table.title for table in beside] == [
+        "Charades and Charades with recipe vit: mAP in percent",
+        "Charades and Charades with recipe r2plus1d_frozen: mAP in percent",
+    ]
+    assert [[row[0].text for row in table.rows] for table in beside] == [
+        ["No pre-training"],
+        ["MoCo", "VideoMoCo", "Supervised"],
+    ]
 
 
 def test_seeds_give_mean_and_standard_deviation(tmp_path):
@@ -121,7 +143,8 @@ def test_runs_that_are_not_bootstrapped_have_no_interval(tmp_path):
     results = read(tmp_path)
     rows = table(results).set_index("method")
     assert rows.mAP_low.isna().tolist() == [False, True, False, False] and rows["mAP"]["moco"] == pytest.approx(20)
-    assert "|20.0|–|" in markdown(text_table(results)).replace(" ", "")
+    [text] = text_tables(results)
+    assert "|20.0|–|" in markdown(text).replace(" ", "")
 
 
 @pytest.mark.parametrize("settings", [{"resamples": 400, "seed": 1}, {"resamples": 2000, "seed": 0}])
@@ -210,7 +233,7 @@ def test_both_datasets_side_by_side(tmp_path):
     rows = side_by_side(datasets)
     assert list(rows.ava_mAP.round(2)) == [10.0, 18.0, 23.0, 38.0]
     assert list(rows.charades_difference.round(2)[1:3]) == [-1.5, 1.0]
-    text = side_by_side_text_table(datasets)
+    [text] = side_by_side_text_tables(datasets)
     assert list(text.columns) == [
         *("Method", "AVA", "AVA published", "AVA difference"),
         *("Charades", "Charades published", "Charades difference"),
