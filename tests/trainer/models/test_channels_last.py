@@ -12,6 +12,7 @@ from trainer.models.backbones import BACKBONES, build_backbone
 from trainer.models.channels_last import FlatConv3d, choose_layout
 from trainer.models.cost import cost
 from trainer.models.network import build_model
+from trainer.models.vit import VisionTransformer
 
 pytestmark = pytest.mark.long
 
@@ -39,6 +40,20 @@ def test_both_layouts_compute_the_same(name):
     assert list(first.state_dict()) == list(last.state_dict())
     for key, buffer in first.named_buffers():
         torch.testing.assert_close(last.get_buffer(key), buffer)
+
+
+@pytest.mark.parametrize("tubelet", [1, 2])
+def test_transformers_compute_the_same_in_both_layouts(tubelet):
+    """UMT's patches are of one frame, whose convolution is a 2D one."""
+    torch.manual_seed(0)
+    first = VisionTransformer(24, 1, 2, tubelet, grid=(2, 14, 14)).double()
+    last = deepcopy(first)
+    choose_layout(first, SMALL)
+    choose_layout(last, Clip(8, 9.6, 224, (256, 256), 1, 1))
+    assert isinstance(last.patch_embed.proj, FlatConv3d) == (tubelet == 1)
+    clips = torch.randn(2, 3, 2 * tubelet, 224, 208).double()
+    for one, other in zip(results(first, clips), results(last, clips), strict=True):
+        torch.testing.assert_close(other, one, rtol=1e-6, atol=1e-9)
 
 
 @pytest.mark.parametrize("bfloat16", [False, True])
