@@ -59,6 +59,7 @@ bench: .venv/done ## measure the project against reference commands
 	python -m benchmarks.short_side
 	python -m benchmarks.load_clips
 	python -m benchmarks.train_step
+	python -m benchmarks.frozen
 	python -m benchmarks.feed_gpu
 
 clean: ## delete the demo's data and results; nothing else
