@@ -16,6 +16,7 @@ ALLOWED = [
     (r"^published table: .*: (cut by 7 bytes|ends inside the last row|a row of half the length)$", BY_HAND),
     (r"^names of classes: .*: (cut by 7 bytes|ends inside the last row|a row of half the length)$", BY_HAND),
     (r"^(own table of methods|local config): .*: missing$", "the file is optional"),
+    (r"^local config: .*: (empty|null|an empty mapping)$", "no own settings"),
     (r"^(table of sources|names of classes): .*: a quote inside$", "text may have a quote"),
     (r"^table of sources: .*: last row twice$", "an address that is tried twice"),
     (r"^inspect --add: local_methods.tsv: (missing|link to)", "a new table is made"),

@@ -19,6 +19,15 @@ run = Path(sys.argv[1].removeprefix("--config=")).parent
 for name in ("model.pth", "history.csv", "summary.json", "environment.json"):
     (run / name).write_text(json.dumps({"arguments": sys.argv[2:], **os.environ}))
 """
+PREDICTOR = """
+import json, os, sys
+from pathlib import Path
+run = Path(sys.argv[2].removeprefix("--config=")).parent
+if not (run / "tried").exists():
+    (run / "tried").touch()
+    sys.exit(1)
+(run / "predictions.npz").write_text(json.dumps({"arguments": sys.argv[3:], **os.environ}))
+"""
 
 
 pytestmark = [
@@ -49,11 +58,12 @@ def folder(tmp_path):
     (tmp_path / "trainer").mkdir()
     (tmp_path / "trainer/__init__.py").touch()
     (tmp_path / "trainer/train.py").write_text(TRAINER)
+    (tmp_path / "trainer/evaluate.py").write_text(PREDICTOR)
     return tmp_path
 
 
-def train(folder, *options, site=None, finetune=None, limits=()):
-    """Train with the profile for SLURM; return status, output and the environment of the job's step.
+def make(folder, file="model.pth", site=None, finetune=None, limits=(), retries=0):
+    """Make a file of the run with the profile for SLURM; return status, output and the environment of the job's step.
 
     ``site``: default resources in a site's own profile; ``finetune``: resources that a user sets for the rule.
     """
@@ -63,20 +73,24 @@ def train(folder, *options, site=None, finetune=None, limits=()):
     }.items():
         (folder / name).mkdir()
         text = content if isinstance(content, str) else yaml.safe_dump(content)
-        for quick in ("status-checks: 60", "status-checks: 2"), ("wait: 60", "wait: 5"), ("retries: 5", "retries: 0"):
+        for quick in (
+            ("status-checks: 60", "status-checks: 2"),
+            ("wait: 60", "wait: 5"),
+            ("retries: 5", f"retries: {retries}"),
+        ):
             text = text.replace(*quick)
         if name == "own" and finetune:
             text += yaml.safe_dump({"set-resources": {"finetune": finetune}})
         (folder / name / "profile.yaml").write_text(text)
     profiles = ["--profile", str(folder / "site"), "--workflow-profile", str(folder / "own")]
     settings = ["--configfile", "settings.yaml", "-s", str(ROOT / "workflow/Snakefile")]
-    command = [SNAKEMAKE, f"{RUN}/model.pth", *profiles, *settings, *limits]
+    command = [SNAKEMAKE, f"{RUN}/{file}", *profiles, *settings, *limits]
     path = f"{folder}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(
         command, cwd=folder, env=os.environ | {"PATH": path}, capture_output=True, text=True, check=False
     )
-    model = folder / RUN / "model.pth"
-    return done.returncode, done.stdout + done.stderr, yaml.safe_load(model.read_text()) if model.exists() else {}
+    made = folder / RUN / file
+    return done.returncode, done.stdout + done.stderr, yaml.safe_load(made.read_text()) if made.exists() else {}
 
 
 def job(step):
@@ -89,7 +103,7 @@ def test_a_sites_profile_survives_and_cpus_and_memory_follow_the_granted_gpus(fo
         (folder / name).write_text("#!/bin/sh\necho my-account\n")
         (folder / name).chmod(0o755)
     site = {"slurm_account": "my-account", "slurm_partition": "urgent"}
-    status, output, step = train(folder, site=site, limits=["--resources", "gpu=1"])
+    status, output, step = make(folder, site=site, limits=["--resources", "gpu=1"])
     assert status == 0, output
     record = job(step)
     assert (record["Account"], record["Partition"]) == ("my-account", "urgent")
@@ -100,7 +114,7 @@ def test_a_sites_profile_survives_and_cpus_and_memory_follow_the_granted_gpus(fo
 
 
 def test_a_cluster_that_wants_gres_gives_the_step_all_cpus(folder):
-    status, output, step = train(folder, finetune={"gpu": 0, "gres": "gpu:2"})
+    status, output, step = make(folder, finetune={"gpu": 0, "gres": "gpu:2"})
     assert status == 0, output
     record = job(step)
     assert record["TresPerNode"] == "gres:gpu:2"
@@ -108,7 +122,13 @@ def test_a_cluster_that_wants_gres_gives_the_step_all_cpus(folder):
     assert step["CUDA_VISIBLE_DEVICES"] == "0,1"
 
 
+def test_prediction_which_cannot_resume_gets_more_time_when_tried_again(folder):
+    status, output, step = make(folder, "predictions.npz", retries=1)
+    assert status == 0, output
+    assert job(step)["TimeLimit"] == "08:00:00"
+
+
 def test_a_partition_that_cancels_preempted_jobs_is_refused(folder):
-    status, output, step = train(folder, finetune={"slurm_partition": "fragile"})
+    status, output, step = make(folder, finetune={"slurm_partition": "fragile"})
     assert status == 1 and not step
     assert "partition fragile: SLURM cancels its preempted jobs (PreemptMode=CANCEL)" in output

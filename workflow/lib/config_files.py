@@ -1,5 +1,6 @@
 """The files of settings: where they lie, and the order in which they are merged."""
 
+import os
 from pathlib import Path
 
 import yaml
@@ -23,7 +24,7 @@ def read_settings(given: dict) -> dict:
     """
     settings = merge(read_file(find("config/config.yaml")), read_file(find("config/recipes.yaml")))
     local = merge(settings, given).get("local_config")
-    if local and Path(find(local)).is_file():
+    if local and os.path.lexists(find(local)):
         settings = merge(settings, read_file(find(local)))
     return _find_all(merge(settings, given))
 
@@ -38,13 +39,20 @@ def merge(settings: dict, changes: dict) -> dict:
 
 
 def read_file(path) -> dict:
-    """Return the content of a file of settings; raise InputError if it is missing or no mapping in YAML."""
+    """Return the content of a file of settings; raise InputError if it is missing or no mapping in YAML.
+
+    A file without settings, as all of them are commented out, is an empty mapping.
+    """
     try:
         content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; correct the path, or copy the repository's") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); expected a file of settings") from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: no YAML: {' '.join(str(error).split())}") from error
+    if content is None:
+        return {}
     if not isinstance(content, dict):
         raise InputError(f"{path}: expected keys and values, got {type(content).__name__}")
     return content

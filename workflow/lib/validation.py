@@ -1,6 +1,7 @@
 """Checks of what users write, config and tables, before anything runs; an InputError says where, in one line."""
 
 import csv
+import os
 import re
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -170,7 +171,7 @@ def read_sources(config: Config) -> pd.DataFrame:
 def read_methods(config: Config, sources: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of the methods table and of the user's own, by method; ``table`` says where a row stands."""
     paths = [config.methods_table]
-    if config.local_methods_table and Path(config.local_methods_table).is_file():
+    if config.local_methods_table and os.path.lexists(config.local_methods_table):
         paths.append(config.local_methods_table)
     tables = [read_table(path, MethodRow).assign(table=path) for path in paths]
     methods = pd.concat(tables).set_index("method", drop=False)

@@ -104,6 +104,10 @@ def get_runtime(wildcards):
     return config[wildcards.dataset]["runtime"]
 
 
+def get_prediction_runtime(wildcards, attempt):
+    return 240 * attempt  # min; unlike training, prediction begins again after a time limit
+
+
 def get_datasets(wildcards):
     return [wildcards.dataset] if "dataset" in wildcards.keys() else config["datasets"]
 

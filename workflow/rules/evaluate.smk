@@ -21,7 +21,7 @@ rule predict:
         gpu=get_gpus,
         cpus_per_task=get_cpus,
         mem_mb=get_memory,
-        runtime=240,
+        runtime=get_prediction_runtime,
     message:
         "Predict the test set by {wildcards.method} on {wildcards.dataset}, seed {wildcards.seed} (GPUs: {resources.gpu}; log: {log})"
     shell:

@@ -18,6 +18,24 @@ def test_later_settings_replace_earlier_ones(tmp_path, monkeypatch):
     assert read_settings({"local_config": None})["results"] == "results"
 
 
+@pytest.mark.parametrize("text", ["", "# results: mine\n", "null", "{}"])
+def test_a_file_whose_settings_are_all_commented_out_changes_nothing(tmp_path, text):
+    (tmp_path / "local.yaml").write_text(text)
+    local = str(tmp_path / "local.yaml")
+    assert read_settings({"local_config": local}) == read_settings({"local_config": None}) | {"local_config": local}
+
+
+def test_local_settings_that_cannot_be_read_are_not_taken_for_missing(tmp_path):
+    folder, link, digits = (tmp_path / name for name in ("folder.yaml", "link.yaml", "digits.yaml"))
+    folder.mkdir()
+    link.symlink_to("nowhere")
+    digits.write_text("results: " + 5000 * "1")
+    for path, problem in {folder: "cannot be read", link: "no such file", digits: "no YAML"}.items():
+        with pytest.raises(InputError, match=f"^{path}: {problem}"):
+            read_settings({"local_config": str(path)})
+    assert read_settings({"local_config": str(tmp_path / "missing.yaml")})["results"] == "results"
+
+
 def test_files_of_the_working_directory_come_first(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert read_settings({})["methods_table"] == str(ROOT / "config/methods.tsv")
