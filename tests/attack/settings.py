@@ -1,8 +1,6 @@
 """The workflow's config, tables of methods, sources and published numbers, and a run's config."""
 
 import yaml
-from snakemake.common.configfile import load_configfile
-from snakemake_interface_common.exceptions import WorkflowError
 
 from tests.attack.damage import (
     NO_NUMBERS,
@@ -25,8 +23,7 @@ from tests.helpers.paths import ROOT
 from tests.helpers.small_run import small_run
 from trainer import config
 from trainer.models.methods_table import add_method
-from trainer.utils.errors import InputError
-from workflow.lib.config_files import read_settings
+from workflow.lib.config_files import read_file, read_settings
 from workflow.lib.experiment import Experiment
 from workflow.lib.machine_warnings import check_machine
 from workflow.lib.report.results import read_published
@@ -40,12 +37,7 @@ def make_config(folder):
 
 
 def read_config(folder):
-    """Read a config as Snakemake does."""
-    try:
-        content = load_configfile(folder / "config.yaml")
-    except WorkflowError as error:  # Snakemake's own words
-        raise InputError(f"config.yaml: {error}") from error
-    return Experiment(content).config
+    return Experiment(read_file(folder / "config.yaml")).config
 
 
 def read_with_local_config(folder):

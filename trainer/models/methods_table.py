@@ -62,7 +62,7 @@ def method_id(label: str) -> str:
 
 def _read_table(path):
     """Return the text of a table, ended by a line break, and its columns; those of a new one if there is no file."""
-    if not Path(path).is_file():
+    if not Path(path).exists():
         return "\t".join(DEFAULTS) + "\n", list(DEFAULTS)
     text = "".join(text_lines(path))
     number, header = next(_lines(text), (1, []))
@@ -75,11 +75,9 @@ def _read_table(path):
 
 def _ids(path):
     """Return the ids in a table; none if there is no file."""
-    if not Path(path).is_file():
-        return set()
-    (_, header), *rows = _lines("".join(text_lines(path)))
+    text, header = _read_table(path)
     column = header.index("method")
-    return {row[column] for _, row in rows if len(row) > column}
+    return {row[column] for _, row in _lines(text) if len(row) > column}
 
 
 def _lines(text):

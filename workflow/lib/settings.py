@@ -6,6 +6,7 @@
 
 import json
 import re
+from dataclasses import MISSING
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -297,9 +298,11 @@ def documentation() -> dict[Path, str]:
     defaults = yaml.safe_load((ROOT / "config/config.yaml").read_text())
     keys = list(documented_keys(Config))
     config_rows = [(key, kind, _default(defaults, key), words) for key, kind, _, words in keys if "<" not in key]
-    recipe_rows = [(key.split(">.")[-1], kind, words) for key, kind, _, words in keys if "<" in key]
+    recipe_rows = [
+        (key.split(">.")[-1], kind, _shown(default), words) for key, kind, default, words in keys if "<" in key
+    ]
     text = _fill(text, "config.yaml", _table(["key", "type", "default", "meaning"], config_rows))
-    text = _fill(text, "recipes.yaml", _table(["key", "type", "meaning"], recipe_rows))
+    text = _fill(text, "recipes.yaml", _table(["key", "type", "default", "meaning"], recipe_rows))
     for name, row in TABLES.items():
         columns = [(key, kind, words) for key, kind, _, words in documented_keys(row)]
         text = _fill(text, name, _table(["column", "type", "meaning"], columns))
@@ -309,9 +312,14 @@ def documentation() -> dict[Path, str]:
 def _default(config, key):
     for part in key.split("."):
         config = config[part]
-    if isinstance(config, list):
-        return ", ".join(map(str, config)) or "none"
-    return "null" if config is None else str(config)
+    return _shown(config)
+
+
+def _shown(value):
+    """Return a default for readers; nothing for a setting that must be given."""
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value)) or "none"
+    return {MISSING: "", None: "null"}.get(value, str(value))
 
 
 def _table(heading, rows):

@@ -14,6 +14,8 @@ from trainer.models.layouts import LAYOUTS
 from trainer.run_files import DamagedFile
 from trainer.utils.errors import InputError
 from trainer.utils.settings import read
+from trainer.utils.text import quoted
+from trainer.utils.text_files import text_lines
 from workflow.lib.changed_settings import compare
 from workflow.lib.settings import ODD, ODD_WORDS, RENAMED_KEYS, Config, MethodRow, PublishedRow, SourceRow, check_path
 
@@ -134,9 +136,11 @@ def read_films(films: str | tuple[str, ...], exclude_videos: tuple[str, ...]) ->
     by_video = {}
     for where, film in _film_names(films):
         if not film.endswith((".mkv", ".mp4", ".webm")):
-            raise InputError(f"{where}: expected the name of a film that ends in .mkv, .mp4 or .webm, got {film!r}")
+            raise InputError(
+                f"{where}: expected the name of a film that ends in .mkv, .mp4 or .webm, got {quoted(film)}"
+            )
         if not FILM.fullmatch(film):
-            raise InputError(f"{where}: expected the name of a film without spaces, / {ODD_WORDS}, got {film!r}")
+            raise InputError(f"{where}: expected the name of a film without spaces, / {ODD_WORDS}, got {quoted(film)}")
         if (video := Path(film).stem) in by_video:
             raise InputError(f"{where}: {film}: listed already, as {by_video[video]}")
         by_video[video] = film
@@ -144,7 +148,8 @@ def read_films(films: str | tuple[str, ...], exclude_videos: tuple[str, ...]) ->
         raise InputError(f"config: ava: exclude_videos: {', '.join(sorted(unknown))}: not among the films")
     left = {video: film for video, film in by_video.items() if not {video, film} & set(exclude_videos)}
     if not left:
-        raise InputError("config: ava: films: expected at least one film that is not excluded, got none")
+        where = f": {films}" if isinstance(films, str) else ""
+        raise InputError(f"config: ava: films{where}: expected at least one film that is not excluded, got none")
     return left
 
 
@@ -155,7 +160,7 @@ def _film_names(films):
         return
     if not Path(films).is_file():
         raise InputError(f"config: ava: films: {films}: no such file")
-    for number, line in enumerate(_text(films).splitlines(), start=1):
+    for number, line in enumerate(text_lines(films), start=1):
         if (name := line.strip()) and not name.startswith("#"):
             yield f"{films}, line {number}", name
 
@@ -178,7 +183,7 @@ def read_methods(config: Config, sources: pd.DataFrame) -> pd.DataFrame:
     if twice := methods.index[methods.index.duplicated()].tolist():
         raise InputError(f"{methods.table[twice[0]].iloc[-1]}: {twice[0]}: two rows have this id; rename one of them")
     for row in methods.itertuples():
-        _check_method(row, list(dict.fromkeys(sources.source)), config)
+        _check_method(row, set(sources.source), config)
     return methods
 
 
@@ -230,7 +235,7 @@ def read_table(path, kind) -> pd.DataFrame:
     if not Path(path).is_file():
         raise InputError(f"{path}: no such file; the config names it as a table")
     columns = [field.name for field in fields(kind)]
-    lines = csv.reader(_text(path).splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE)
+    lines = csv.reader(text_lines(path), delimiter="\t", quoting=csv.QUOTE_NONE)
     try:
         numbered = [(lines.line_num, line) for line in lines if line and not line[0].startswith("#")]
     except csv.Error as error:
@@ -256,7 +261,7 @@ def _check_method(row, sources, config):
         raise InputError(f"{where}: layout: expected auto or one of {', '.join(LAYOUTS)}, got {row.layout!r}")
     if row.source and row.source not in sources:
         raise InputError(
-            f"{where}: source: expected one of {', '.join(sources)}, or nothing for your own file, got {row.source!r}"
+            f"{where}: source: expected one of {config.sources_table}, or nothing for your own file, got {row.source!r}"
         )
     _check_checkpoint(f"{where}: checkpoint", row)
     if row.backbone not in BACKBONES:
@@ -295,13 +300,3 @@ def _check_recipe_fits(where, row, config):
             raise InputError(
                 f"config: recipes: {row.recipe}: {dataset}: {problem}, with backbone {row.backbone} ({where}){own}"
             )
-
-
-def _text(path):
-    """Return the text of a file, without the byte order mark that some editors put before it."""
-    try:
-        return Path(path).read_text("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not UTF-8 ({error}); save it in that encoding") from error
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from error

@@ -29,10 +29,7 @@ def get_frame_separator(wildcards):
     return DATASETS[wildcards.dataset].frame_separator
 
 
-# Params that depend on `output` are not compared by Snakemake: a new address does not download existing files again.
-
-
-def get_film_urls(wildcards, output):
+def get_film_urls(wildcards, output):  # params of `output` are not compared: a new address downloads nothing again
     return EXPERIMENT.film_urls(wildcards.film)
 
 
@@ -122,8 +119,7 @@ def get_other_runs(wildcards):
 
 
 def get_finished(wildcards):
-    runs = EXPERIMENT.result_files(get_datasets(wildcards)) if wildcards.partial else []
-    return {path: Path(path).stat().st_mtime for path in runs if Path(path).is_file()}
+    return EXPERIMENT.finished(get_datasets(wildcards)) if wildcards.partial else {}
 
 
 def get_results(wildcards):

@@ -203,12 +203,13 @@ def test_labels_that_a_spreadsheet_or_terminal_would_run(tmp_path, label):
     words = "expected text without control characters that does not begin with = + - @, which spreadsheets take for a"
     with pytest.raises(InputError) as refused:
         read_table(path, MethodRow)
-    assert str(refused.value) == f"{path}, line 4: label: {words} formula, got {label!r}"
+    refusal = f": label: {words} formula, got {label!r}" if label.isprintable() else ": a "
+    assert str(refused.value).startswith(f"{path}, line 4{refusal}")
     path = tmp_path / "published.tsv"
     path.write_text(f"method\tdataset\tmAP\tsource\nmoco\tava\t11.7\t{label}\n")
     with pytest.raises(InputError) as refused:
         check_published(read_config(published(published_table=str(path))))
-    assert str(refused.value) == f"{path}, line 2: source: {words} formula, got {label!r}"
+    assert str(refused.value).startswith(f"{path}, line 2{refusal.replace('label', 'source')}")
 
 
 @pytest.mark.parametrize("label", ["[12] Ours", "$x$ & <b>", "a=b", "Ours (no aug.)", "Méthode –", "*ours", "1-2"])
@@ -224,7 +225,7 @@ def test_tables_that_cannot_be_read(tmp_path):
     with pytest.raises(InputError, match=rf"^{path}, line 3: field larger than field limit"):
         read_table(path, MethodRow)
     path = write_methods(tmp_path / "methods.tsv", ROW, encoding="utf-16")
-    with pytest.raises(InputError, match=rf"^{path}: not UTF-8 "):
+    with pytest.raises(InputError, match=rf"^{path}: UTF-16 text; expected UTF-8"):
         read_table(path, MethodRow)
 
 
@@ -232,7 +233,7 @@ def test_tables_that_cannot_be_read(tmp_path):
 def test_a_table_without_permission(tmp_path):
     path = write_methods(tmp_path / "methods.tsv", ROW)
     path.chmod(0)
-    with pytest.raises(InputError, match=rf"^{path}: cannot be read \(Permission denied\)$"):
+    with pytest.raises(InputError, match=rf"^{path}: cannot be read \(.*Permission denied"):
         read_table(path, MethodRow)
 
 

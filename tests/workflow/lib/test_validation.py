@@ -144,8 +144,8 @@ def test_films_of_a_file(tmp_path, encoding):
         ("a.mkv b.mkv\n", (), "FILE, line 1: expected the name of a film .*, got 'a.mkv b.mkv'"),
         ("films/a.mkv\n", (), "FILE, line 1: expected the name of a film .*, got 'films/a.mkv'"),
         ("#\na.mkv\nb.mkv\na.mp4\n", (), "FILE, line 4: a.mp4: listed already, as a.mkv"),
-        ("# nothing\n", (), "config: ava: films: expected at least one film that is not excluded, got none"),
-        ("a.mkv\n", ("a",), "config: ava: films: expected at least one film that is not excluded, got none"),
+        ("# nothing\n", (), "config: ava: films: FILE: expected at least one film that is not excluded, got none"),
+        ("a.mkv\n", ("a",), "config: ava: films: FILE: expected at least one film that is not excluded, got none"),
         ("a.mkv\n", ("b.mkv",), "config: ava: exclude_videos: b.mkv: not among the films"),
         (None, (), "config: ava: films: FILE: no such file"),
     ],
@@ -203,7 +203,7 @@ def test_wrong_header(tmp_path, columns):
 
 def test_a_table_in_another_encoding(tmp_path):
     path = write_methods(tmp_path / "methods.tsv", ROW | {"label": "Méthode"}, encoding="latin-1")
-    with pytest.raises(InputError, match=f"^{path}: not UTF-8 .*; save it in that encoding$"):
+    with pytest.raises(InputError, match=f"^{path}, line 3: not UTF-8 text .* Save it in that encoding, or "):
         read_table(path, MethodRow)
 
 
@@ -273,7 +273,7 @@ def test_methods_are_selected_by_their_ids(check_methods, tmp_path):
         ({"checkpoint": "OWN", "layout": "moko"}, "layout: expected auto or one of selavi, .*, got 'moko'"),
         (
             {"checkpoint": "OWN", "layout": "auto", "source": "web"},
-            "source: expected one of ava_films, .*, or nothing for your own file, got 'web'",
+            "source: expected one of config/sources.tsv, or nothing for your own file, got 'web'",
         ),
         (
             {"checkpoint": "OWN", "layout": "auto", "source": "checkpoints"},
