@@ -4,8 +4,6 @@ import io
 import json
 import os
 import re
-import shutil
-import subprocess
 import tarfile
 from html.parser import HTMLParser
 from pathlib import Path
@@ -16,6 +14,7 @@ import pytest
 import simplejpeg
 import yaml
 
+from tests.helpers.browser import needs_browser, overflow, title_of
 from tests.helpers.damage import empty, make_folder, truncate, write_noise
 from tests.helpers.made_up_results import CLASSES, METHODS, RUN, made_up, read, with_recipes, write_published
 from trainer.data.frame_archive import index_tar, write_index
@@ -317,8 +316,6 @@ def test_facts_without_a_run(tmp_path):
 
 # In a browser ---------------------------------------------------------------------------------------------------------
 
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-
 # Clicks two headings and writes into the title what a person would see.
 SCRIPT = """
 <script>
@@ -343,22 +340,12 @@ addEventListener("load", () => {
 """
 
 
-@pytest.mark.skipif(BROWSER is None, reason="no Chromium here (Debian: apt-get install chromium)")
+@needs_browser
 @pytest.mark.parametrize("width", [1300, 500])
 def test_in_a_browser(tmp_path, width):
     page = write_page(tmp_path)
     page.write_text(page.read_text().replace("<head>", "<head>" + SCRIPT, 1))
-    options = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"]
-    command = [
-        BROWSER,
-        *options,
-        f"--window-size={width},900",
-        "--virtual-time-budget=5000",
-        "--dump-dom",
-        f"file://{page}",
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
-    seen = yaml.safe_load(re.search(r"<title>(\{.*?\})</title>", done.stdout)[1])
+    seen = title_of(page, width)
     assert seen["errors"] == [] and seen["broken"] == 0
     assert seen["images"] == (1 + 5 + 5) + 4 * (1 + 5)  # of examples and of failures
     assert seen["wide"] == 0  # the page itself never scrolls sideways
@@ -369,3 +356,8 @@ def test_in_a_browser(tmp_path, width):
         "No pre-training,MoCo,VideoMoCo,Supervised",
         "MoCo,No pre-training,Supervised,VideoMoCo",  # by name
     ]
+
+
+@needs_browser
+def test_on_a_phone(tmp_path):
+    assert overflow(write_page(tmp_path), 420) == 0

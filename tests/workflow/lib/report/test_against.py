@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests.helpers.browser import needs_browser, overflow
 from tests.helpers.made_up_results import made_up, read
 from tests.helpers.paths import ROOT
 from trainer.utils.errors import InputError
@@ -51,19 +52,30 @@ def test_a_change_of_all_methods_is_found(tmp_path):
     )
 
 
-def test_the_files_of_a_comparison(tmp_path):
+def compared(tmp_path, name):
+    """Write a comparison with results of that name; return the page and its other files."""
     results = made_up(tmp_path / "ours")
     names = {"csv": "a.csv", "classes": "b.csv", "markdown": "a.md", "latex": "a.tex", "html": "a.html"}
     names |= {suffix: f"a.{suffix}" for suffix in ("svg", "pdf", "png")}
     output = SimpleNamespace(**{key: str(tmp_path / name) for key, name in names.items()})
     other = read_other(results, other_results(tmp_path))
-    write_comparison(
-        [(results, other)] * 2, ("mine", "/their/results"), ROOT / "workflow/report/compare.html.j2", output
-    )
-    page = (tmp_path / "a.html").read_text()
+    write_comparison([(results, other)] * 2, ("mine", name), ROOT / "workflow/report/compare.html.j2", output)
+    return tmp_path / "a.html", output
+
+
+def test_the_files_of_a_comparison(tmp_path):
+    page, output = compared(tmp_path, "/their/results")
+    page = page.read_text()
     assert "There: /their/results" in page and page.count("<svg") == 1 and page.count("<table") == 4
     assert pd.read_csv(output.csv).columns.tolist()[:3] == ["dataset", "method", "here"]
     assert "| MoCo" in (tmp_path / "a.md").read_text() and (tmp_path / "a.tex").read_text().count("toprule") == 2
+
+
+@needs_browser
+@pytest.mark.parametrize("width", [1300, 420])
+def test_a_comparison_does_not_scroll_sideways(tmp_path, width):
+    page, _ = compared(tmp_path, "/scratch/projects/video_self_supervised_learning/a_colleague/results_of_another_seed")
+    assert overflow(page, width) == 0
 
 
 def test_another_test_set_is_refused_by_what_differs(tmp_path):
