@@ -1,28 +1,12 @@
 # A small copy of the upstream files, to which the demo's sources point. No other rule or config names it.
 
+from workflow.demo.films import FILMS
+
 
 rule build_demo_mirror:
     """Draw films and videos, and write them with annotations in upstream's formats."""
     output:
-        films=expand(
-            "data/demo/mirror/trainval/{film}",
-            film=[
-                "-ParkBench7.mkv",
-                "CornerCafe3.mp4",
-                "DanceHall_2.webm",
-                "OldKitchen5.mkv",
-                "SchoolYard8.mkv",
-                "_TrainStop1.mp4",
-                "-NightShop4.mkv",
-                "LivingRoom6.mp4",
-                "RoofTop--09.webm",
-                "StreetView0.mkv",
-                "ArtGallery4.mp4",
-                "BusDepot_12.mkv",
-                "FarmMarket9.mp4",
-                "HotelLobby3.webm",
-            ],
-        ),
+        films=expand("data/demo/mirror/trainval/{film.name}", film=FILMS),
         ava_annotations="data/demo/mirror/ava_annotations.tar",
         charades_frames="data/demo/mirror/Charades_v1_rgb.tar",
         charades_train="data/demo/mirror/frame_lists/train.csv",

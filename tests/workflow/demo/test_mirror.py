@@ -14,8 +14,10 @@ import pytest
 import simplejpeg
 from av.video.frame import PictureType
 
+from tests.helpers.config import read_yaml
 from trainer.utils.errors import InputError
 from workflow.demo import mirror
+from workflow.demo.films import FILMS, Film
 from workflow.demo.scenes import ACTIONS, Appearance, Scene
 
 pytestmark = [pytest.mark.long, pytest.mark.xdist_group("mirror")]  # in one process, which builds it once
@@ -28,7 +30,7 @@ BOXES = "person_box_67091280_iou90"
 def ava(tmp_path_factory):
     """A folder with the whole AVA part: trainval/ and ava_annotations.tar."""
     folder = tmp_path_factory.mktemp("mirror")
-    films = [folder / "trainval" / film.name for film in mirror.FILMS]
+    films = [folder / "trainval" / film.name for film in FILMS]
     mirror.build_ava(films, folder / "ava_annotations.tar", seed=0)
     return folder
 
@@ -80,7 +82,7 @@ def rows_of(lines):
     return list(csv.reader(lines))
 
 
-@pytest.mark.parametrize("film", mirror.FILMS, ids=lambda film: film.name)
+@pytest.mark.parametrize("film", FILMS, ids=lambda film: film.name)
 def test_a_film_decodes_and_is_longer_than_the_window_on_both_sides(ava, film):
     found = probe(ava / "trainval" / film.name)
     assert found.times[0] < START - 2 and found.times[-1] > STOP + 2
@@ -97,19 +99,22 @@ def test_a_film_decodes_and_is_longer_than_the_window_on_both_sides(ava, film):
 
 
 def test_films_are_as_varied_as_the_published_ones():
-    films = mirror.FILMS
-    assert {Path(film.name).suffix for film in films} == {".mkv", ".mp4", ".webm"}
-    assert {film.rate for film in films} == {"24000/1001", "25", "30000/1001", "30"}
-    assert all(len(film.video) == 11 for film in films)
-    assert sum(film.name.startswith("-") for film in films) == 2
-    assert any(film.width < film.height for film in films)
-    assert any(film.first_timestamp > 0 for film in films)
+    assert {Path(film.name).suffix for film in FILMS} == {".mkv", ".mp4", ".webm"}
+    assert {film.rate for film in FILMS} == {"24000/1001", "25", "30000/1001", "30"}
+    assert all(len(film.video) == 11 for film in FILMS)
+    assert sum(film.name.startswith("-") for film in FILMS) == 2
+    assert any(film.width < film.height for film in FILMS)
+    assert any(film.first_timestamp > 0 for film in FILMS)
+
+
+def test_the_config_lists_the_films():
+    assert read_yaml("demo.yaml")["ava"]["films"] == [film.name for film in FILMS]
 
 
 def test_a_box_of_the_ground_truth_holds_the_color_of_its_action(ava, annotations):
     colors = {12: None}  # standing and waving people both stand
     colors |= {ids[-1]: ACTIONS[name].color for name, ids in mirror.ACTION_IDS.items() if ids[-1] != 12}
-    for film in mirror.FILMS:
+    for film in FILMS:
         frames = frames_at_key_seconds(ava / "trainval" / film.name)
         rows = rows_of(annotations[f"ava_annotations/ava_{film.split}_v2.2.csv"])
         for _, second, *box, action, _ in (row for row in rows if row[0] == film.video):
@@ -150,7 +155,7 @@ def test_ground_truth_rows(annotations, split):
     edge = r"(?:0\.\d{3}|1\.000)"
     assert all(re.fullmatch(rf"[\w-]{{11}},\d{{4}},{edge},{edge},{edge},{edge},\d+,\d", row) for row in rows)
     table = rows_of(rows)
-    assert {row[0] for row in table} == {film.video for film in mirror.FILMS if film.split == split}
+    assert {row[0] for row in table} == {film.video for film in FILMS if film.split == split}
     assert {int(row[1]) for row in table} == set(range(START + 2, STOP - 2))
     counts = Counter(int(row[6]) for row in table)
     assert set(counts) == {1, 10, 11, 12, 14, 69, 80} and min(counts.values()) >= 4
@@ -243,7 +248,7 @@ def test_the_same_seed_gives_the_same_files(charades, ava, tmp_path):
     for name in ("frames.tar", "train.csv", "val.csv"):
         assert (tmp_path / name).read_bytes() == (charades / name).read_bytes()
     for number in (1, 2, 3):  # one of each container
-        film = mirror.FILMS[number]
+        film = FILMS[number]
         mirror.encode_film(
             mirror.film_scene(np.random.default_rng([0, number]), number, film), film, tmp_path / film.name
         )
@@ -269,7 +274,7 @@ def test_checkpoints_lie_uncompressed_in_a_folder_per_method(tmp_path, monkeypat
 def test_a_film_that_ffmpeg_cannot_write_is_an_error_and_leaves_nothing(tmp_path):
     odd = Scene(np.zeros((121, 161, 3), np.uint8), 0.8, ())  # yuv420p has no odd sizes
     with pytest.raises(InputError, match=r"film\.mp4: ffmpeg could not encode"):
-        mirror.encode_film(odd, mirror.Film("film.mp4", "train", "25", 161, 121), tmp_path / "film.mp4")
+        mirror.encode_film(odd, Film("film.mp4", "train", "25", 161, 121), tmp_path / "film.mp4")
     assert not list(tmp_path.iterdir())
 
 
