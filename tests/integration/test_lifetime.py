@@ -23,8 +23,8 @@ from trainer.utils.errors import InputError
 
 EPOCHS = 100  # of one step each
 TRIED = {  # by number of ranks
-    1: "out_of_memory main_killed SIGINT SIGHUP SIGTERM_to_all SIGTERM_while_waiting stall",
-    2: "exception worker_killed rank_1_killed main_killed SIGQUIT SIGINT_to_all SIGTERM_while_waiting stall",
+    1: "out_of_memory main_killed SIGINT SIGHUP SIGTERM_to_all SIGTERM_while_waiting",
+    2: "exception worker_killed rank_1_killed main_killed SIGQUIT SIGINT_to_all stall",
 }
 
 # --- Runs ------------------------------------------------------------------------------------------------------------
@@ -61,15 +61,17 @@ def test_a_disturbed_run_ends_and_resumes(gpus, tmp_path, subtests):
         if disturbance.name in TRIED[gpus].split():
             with subtests.test(disturbance.name):
                 disturb(path, disturbance, gpus)
-    with subtests.test("damaged frame in training"):
-        expect_video_3_is_named(path, gpus=gpus)
+    if gpus == 1:
+        with subtests.test("damaged frame in training"):
+            expect_video_3_is_named(path, gpus=gpus)
     undisturbed = tiny_run(tmp_path / "undisturbed", EPOCHS, checkpoint_minutes=1000.0)
     for each in path, undisturbed:
         finish(each, gpus)
     expected, found = weights(undisturbed), weights(path)
     assert all(torch.equal(tensor, found[name]) for name, tensor in expected.items())
-    with subtests.test("damaged frame in prediction"):
-        expect_video_3_is_named(path, "trainer.evaluate", "predict", gpus=gpus)
+    if gpus == 2:
+        with subtests.test("damaged frame in prediction"):
+            expect_video_3_is_named(path, "trainer.evaluate", "predict", gpus=gpus)
 
 
 # --- Shared memory, the run's lock, checkpoints ----------------------------------------------------------------------

@@ -32,6 +32,11 @@ def weights(path):
     return torch.load(path.parent / "model.pth", weights_only=True)["model"]
 
 
+def read_predictions(path):
+    with np.load(path.parent / "predictions.npz") as arrays:
+        return dict(arrays)
+
+
 def assert_same_weights(one, other):
     assert all(torch.equal(tensor, other[name]) for name, tensor in one.items())
 
@@ -55,6 +60,15 @@ def finished(request, tmp_path_factory):
     return path, dataset, settings
 
 
+@pytest.fixture(scope="module")
+def predicted(finished):
+    """Predict the finished run in one process; return its config and dataset."""
+    path, dataset, _ = finished
+    done = call("trainer.evaluate", "predict", "--config", str(path))
+    assert done.returncode == 0, done.stderr
+    return path, dataset
+
+
 def test_outputs(finished):
     path, dataset, _ = finished
     history = pd.read_csv(path.parent / "history.csv")
@@ -69,6 +83,11 @@ def test_outputs(finished):
         t.numel() for n, t in weights(path).items() if not re.search("running|num|pos_embed", n)
     )
     assert list((path.parent / "tensorboard").iterdir())
+
+
+@pytest.mark.parametrize("finished", RUNS[1:2], indirect=True)
+def test_outputs_that_were_deleted_are_written_again(finished):
+    path, _, _ = finished
     resume_path = path.parent / "resume.pth"
     saved = torch.load(resume_path, weights_only=True)
     saved["state"]["environment"]["processor"] = "another machine"
@@ -78,11 +97,10 @@ def test_outputs(finished):
     assert json.loads((path.parent / "environment.json").read_text())["processor"] == "another machine"
 
 
-def test_a_trained_run_is_predicted_and_scored(finished):
-    path, dataset, _ = finished
-    for action in ("predict", "score"):
-        done = call("trainer.evaluate", action, "--config", str(path))
-        assert done.returncode == 0, done.stderr
+def test_a_trained_run_is_predicted_and_scored(predicted):
+    path, dataset = predicted
+    done = call("trainer.evaluate", "score", "--config", str(path))
+    assert done.returncode == 0, done.stderr
     metrics = json.loads((path.parent / "metrics.json").read_text())
     assert metrics["fingerprint"] == config.fingerprint(config.load(path))
     assert metrics["trained"] == json.loads((path.parent / "environment.json").read_text())["time"]
@@ -143,15 +161,13 @@ def test_two_ranks_train_as_one(finished, tmp_path):
     assert one.loss.to_numpy() == pytest.approx(two.loss.to_numpy(), rel=1e-4)
 
 
-def test_ranks_predict_the_same(finished):
-    path, _, _ = finished
-    found = []
-    for ranks in "1", "2":
-        done = call("trainer.evaluate", "predict", "--config", str(path), "--gpus", ranks)
-        assert done.returncode == 0, done.stderr
-        with np.load(path.parent / "predictions.npz") as arrays:
-            found.append(dict(arrays))
-    one, two = found
+@pytest.mark.parametrize("finished", RUNS[:2], indirect=True)
+def test_ranks_predict_the_same(predicted):
+    path, _ = predicted
+    one = read_predictions(path)
+    done = call("trainer.evaluate", "predict", "--config", str(path), "--gpus", "2")
+    assert done.returncode == 0, done.stderr
+    two = read_predictions(path)
     assert one.keys() == two.keys()
     assert all(np.array_equal(one[name], two[name]) for name in one)
 
