@@ -43,7 +43,9 @@ test: lint demo ## run the demo, then all tests
 	THP_MEM_ALLOC_ENABLE=1 pytest -n 3 --dist loadgroup --no-loadscope-reorder
 
 gpu: .venv/done ## check the trainer on a GPU and measure it, into results/gpu/summary.txt; skipped without a GPU
-	pytest -n 0 -rs -m gpu tests/gpu
+	rm -f results/gpu/summary.txt
+	pytest -n 4 -rs tests/gpu -k "not speed"
+	pytest -n 0 tests/gpu -k speed
 
 docs: .venv/done ## write the tables of config/README.md and the config's schema from the code
 	python -m workflow.lib.settings

@@ -23,6 +23,7 @@ from trainer.data.charades_lists import Videos
 from trainer.data.loaders import read_batches, read_on_device, training_loader
 from trainer.distributed.process_group import set_precision
 from trainer.models.backbones import BACKBONES
+from trainer.models.cuda_graph import capture, capture_pays
 from trainer.optim import build_optimizer
 from trainer.step import MicroBatchLoss, PendingLosses, train_step
 from trainer.tasks.ava import AvaTrainingClips
@@ -75,7 +76,9 @@ def training_clips(run, video, count):
 def print_row(run, clips, options):
     """Print the clips/s of the loader alone, of the bare step and of the loop with the loader."""
     device, count = torch.device(run.machine.device), run.training.batch_size * options.steps
-    model = MicroBatchLoss(network(run), run).to(device)
+    model = network(run)
+    captured = capture(model, run, device) if capture_pays(run) else None
+    model = MicroBatchLoss(model, run, captured).to(device)
     optimizer = build_optimizer(model.network, run.training, BACKBONES[run.model.backbone].depth)
     micro_batch = noise(run, run.training.batch_size // run.training.micro_batches)
     bare = count / seconds_of(train(model, optimizer, run, repeat(micro_batch)), options.steps, device)
@@ -94,7 +97,9 @@ def train(model, optimizer, run, batches):
     """Take training steps, as the trainer does, and yield after each."""
     losses = PendingLosses(None, TrainingState())
     while True:
-        losses.add(train_step(model, optimizer, batches, run, alone(None), losses.state), 0.0)
+        losses.add(
+            train_step(model, optimizer, batches, run, alone(torch.device(run.machine.device)), losses.state), 0.0
+        )
         losses.read(wait=False)
         yield
 

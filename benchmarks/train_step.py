@@ -4,9 +4,10 @@
 
 All variants take turns in one run, with the same weights and batch; times are medians over rounds, "faster" is the
 median of the rounds' ratios to the published way. That is: torchvision's modules over channels-first memory, float32,
-and a host that reads the loss of each micro-batch. Below: the ceilings of the device (a large matrix product, a large
-copy) measured in the same run, the largest error against the published way in float32, and hours per run and for the
-whole table, if the loader keeps up (see benchmarks.feed_gpu) and several GPUs share a batch without loss.
+and a host that reads the loss of each micro-batch. "of ceiling": the rate, as a share of what the device reaches in a
+large matrix product in the same run. "GB": the most memory that it takes, weights and optimizer included. "off by":
+the norm of the difference from the published way, relative to the norm. Below: hours per run and for the whole table,
+if the loader keeps up (see benchmarks.feed_gpu) and several GPUs share a batch without loss.
 """
 
 import argparse
@@ -24,9 +25,10 @@ from trainer.checkpointing import TrainingState
 from trainer.distributed.process_group import set_precision
 from trainer.models.backbones import BACKBONES
 from trainer.models.cost import cost
-from trainer.optim import build_optimizer
+from trainer.models.cuda_graph import capture
+from trainer.optim import build_optimizer, set_learning_rate
 from trainer.predict import probabilities
-from trainer.step import MicroBatchLoss, PendingLosses, loss_of, train_step
+from trainer.step import MicroBatchLoss, PendingLosses, train_step
 from trainer.utils.environment import processor
 
 # Examples of the full datasets: AVA's key frames in training and test; Charades' videos.
@@ -44,7 +46,7 @@ class Variant:
     waits: bool = False  # the host reads the loss of each micro-batch
     layout: torch.memory_format | None = None  # of torchvision's 3D convolutions; None: the trainer's choice
     autotune: bool = False  # cuDNN measures its kernels once for each shape
-    compiled: bool = False  # torch.compile fuses BatchNorm, ReLU and additions
+    captured: bool = False  # the backbone's training passes are replayed as CUDA graphs
 
 
 PUBLISHED = Variant("published way, float32", waits=True, layout=FIRST)
@@ -52,37 +54,34 @@ ANY_DEVICE = [
     PUBLISHED,
     Variant("no waiting", layout=FIRST),
     Variant("+ channels-last, 3D convolutions", layout=torch.channels_last_3d),
-    Variant("+ channels-last, 2D convolutions"),
-    Variant("the same, bfloat16", "bfloat16"),
-]
-ON_GPU = [
-    *ANY_DEVICE[:4],
-    Variant("+ cuDNN's choice by measurement", autotune=True),
-    Variant("the same, TF32", "tf32", autotune=True),
+    Variant("+ layers of images", autotune=True),
     Variant("the same, bfloat16", "bfloat16", autotune=True),
-    Variant("TF32, channels-first", "tf32", layout=FIRST, autotune=True),
-    Variant("bfloat16, channels-first", "bfloat16", layout=FIRST, autotune=True),
-    Variant("TF32, compiled", "tf32", autotune=True, compiled=True),
-    Variant("bfloat16, compiled", "bfloat16", autotune=True, compiled=True),
 ]
+FASTER = [
+    Variant("the same, TF32", "tf32", autotune=True),
+    ANY_DEVICE[4],
+    Variant("the same, captured", "bfloat16", autotune=True, captured=True),
+]
+# Charades is trained in TF32; finding the fastest float32 kernels takes a minute for each dataset.
+ON_GPU = {"ava": [*ANY_DEVICE[:4], *FASTER], "charades": [PUBLISHED, *FASTER]}
 
 
 def main():
     options = parse()
     device = torch.device(options.device)
     torch.set_num_threads(options.threads)
-    variants = ON_GPU if device.type == "cuda" else ANY_DEVICE
+    variants = ON_GPU if device.type == "cuda" else dict.fromkeys(EXAMPLES, ANY_DEVICE)
     print_conditions(device, options)
-    ceilings = {name: matrix_product(device, name) for name in dict.fromkeys(v.precision for v in variants)}
+    ceilings = {name: matrix_product(device, name) for name in dict.fromkeys(v.precision for v in variants["ava"])}
     print(f"ceilings: {', '.join(f'{rate:.1f} TFLOP/s in {name}' for name, rate in ceilings.items())}; ", end="")
     print(f"copies {copy_rate(device):.0f} GB/s\n")
     hours = {}
     for dataset in EXAMPLES:
         run = recipe_run(dataset, device, options.backbone, changed_clip(options), smaller_batch(options.clips))
-        hours[dataset] = measure(run, variants, ceilings, options.rounds)
-    print_hours(hours, variants)
+        hours[dataset] = measure(run, variants[dataset], ceilings, options.rounds)
+    print_hours(hours)
     if options.profile:
-        for variant in variants[0], variants[-1]:
+        for variant in PUBLISHED, variants["ava"][-1]:
             print_profile(variant, run)
 
 
@@ -94,7 +93,7 @@ def parse():
     parser.add_argument("--frames", type=int, default=0, help="of a clip (0: the recipe's)")
     parser.add_argument("--crop", type=int, default=0, help="pixels (0: the recipe's)")
     parser.add_argument("--clips", type=int, default=0 if cuda else 1, help="of a micro-batch (0: the recipe's)")
-    parser.add_argument("--rounds", type=int, default=20 if cuda else 3)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2, help="of the CPU")
     parser.add_argument("--profile", action="store_true", help="where the time of the first and last variant goes")
     return parser.parse_args()
@@ -115,11 +114,13 @@ class Work:
     def __init__(self, variant, run):
         self.variant, self.run, self.peak = variant, with_precision(run, variant.precision), 0
         self.model = network(self.run, variant.layout)
-        if variant.compiled:
-            self.model.backbone.compile()
         self.optimizer = build_optimizer(self.model, run.training, BACKBONES[run.model.backbone].depth)
-        self.loss, self.state = MicroBatchLoss(self.model, self.run), TrainingState()
-        self.losses = PendingLosses(None, self.state)
+        device = torch.device(run.machine.device)
+        with settings(variant):
+            captured = capture(self.model, self.run, device) if variant.captured else None
+        self.loss, self.state = MicroBatchLoss(self.model, self.run, captured).to(device), TrainingState()
+        self.losses, self.group = PendingLosses(None, self.state), alone(device)
+        set_learning_rate(self.optimizer, 0.0)  # all variants keep the same weights
         self.clips = run.training.batch_size // run.training.micro_batches
         self.batch = noise(self.run, self.clips)
         side = run.clip.test_side
@@ -128,13 +129,12 @@ class Work:
     def train(self):
         with settings(self.variant):
             if not self.variant.waits:
-                self.losses.add(
-                    train_step(self.loss, self.optimizer, repeat(self.batch), self.run, alone(None), self.state), 0.1
-                )
+                batches = repeat(self.batch)
+                self.losses.add(train_step(self.loss, self.optimizer, batches, self.run, self.group, self.state), 0.0)
                 self.losses.read(wait=False)
                 return
-            for _ in range(self.run.training.micro_batches):
-                loss = loss_of(self.model, self.batch, self.run)
+            for part in range(self.run.training.micro_batches):
+                loss = self.loss(self.batch, part)
                 if not torch.isfinite(loss):
                     raise SystemExit("the loss is not finite")
                 (loss / self.run.training.micro_batches).backward()
@@ -154,10 +154,11 @@ class Work:
         with settings(self.variant):
             with torch.no_grad():
                 outputs = probabilities(self.model, self.test.clips, self.run, self.test.boxes)
-            loss = loss_of(self.model.train(), self.batch, self.run)
+            self.model.train()
+            loss = self.loss(self.batch, 0)
             loss.backward()
         gradient = torch.cat([parameter.grad.flatten() for parameter in self.model.parameters()])
-        self.optimizer.zero_grad()
+        self.optimizer.zero_grad(set_to_none=False)
         return outputs.flatten(), loss.detach()[None], gradient
 
 
@@ -178,16 +179,16 @@ WIDTHS = "{:34} {:>9} {:>8} {:>7} {:>10} {:>8} {:>10} {:>6} {:>13} {:>7}   {}"
 
 def measure(run, variants, ceilings, rounds):
     """Print a row for each variant; return the hours of its (training, prediction) on the full dataset."""
-    works = [Work(variant, run) for variant in variants]
+    works, peaks, found = zip(*(prepare(variant, run) for variant in variants), strict=True)
     operations = 2e-3 * cost(works[0].model, run.clip)["gflops"]  # TFLOP of a clip's forward pass; a step takes 3
     batch = f"{run.training.batch_size} clips a step in {run.training.micro_batches} micro-batches"
     size = f"{run.clip.num_frames} x {run.clip.crop} x {run.clip.crop}"
     print(f"{run.dataset}: {batch}; clips of {size}, {1e3 * operations:.0f} GFLOP forward")
-    print(WIDTHS.format(*HEADINGS, "error of outputs, loss, gradients"))
-    errors = errors_of(works)
+    print(WIDTHS.format(*HEADINGS, "outputs, loss, gradients off by"))
+    errors = [differences(results, found[0]) for results in found]
     steps, tests = (take_turns(works, name, rounds) for name in ("train", "predict"))
-    rates = []
-    for work, wrong, step, test in zip(works, errors, steps, tests, strict=True):
+    rates = {}
+    for work, peak, wrong, step, test in zip(works, peaks, errors, steps, tests, strict=True):
         rate, test_rate = run.training.batch_size / statistics.median(step), work.clips / statistics.median(test)
         ratios = [a / b for a, b in zip(steps[0], step, strict=True)]
         cells = (
@@ -197,25 +198,36 @@ def measure(run, variants, ceilings, rounds):
             f"{min(ratios):.2f}-{max(ratios):.2f}",
             f"{3 * operations * rate:.3f}",
             f"{3 * operations * rate / ceilings[work.variant.precision]:.0%}",
-            f"{work.peak / 1e9:.1f}" if work.peak else "-",
+            f"{peak / 1e9:.1f}" if peak else "-",
             f"{test_rate:.2f}",
             f"{statistics.median(a / b for a, b in zip(tests[0], test, strict=True)):.2f}x",
         )
         print(WIDTHS.format(work.variant.name, *cells, ", ".join(f"{value:.0e}" for value in wrong)), flush=True)
-        rates.append((rate, test_rate))
+        rates[work.variant.name] = rate, test_rate
     print()
     train, test = EXAMPLES[run.dataset]
     views = run.clip.test_clips * run.clip.test_crops
-    return [(train * run.training.epochs / rate / 3600, test * views / tested / 3600) for rate, tested in rates]
+    return {
+        name: (train * run.training.epochs / rate / 3600, test * views / test_rate / 3600)
+        for name, (rate, test_rate) in rates.items()
+    }
 
 
-def errors_of(works):
-    """Return of each variant the largest differences from the first one, relative to its largest value or norm."""
-    reference, *others = [work.results() for work in works]
-    return [
-        [((ours - theirs).norm() / theirs.norm()).item() for ours, theirs in zip(found, reference, strict=True)]
-        for found in (reference, *others)
-    ]
+def prepare(variant, run):
+    """Return the work of a variant, the bytes of GPU memory that it takes, and its results."""
+    cuda = run.machine.device == "cuda"
+    if cuda:
+        torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated() if cuda else 0
+    work = Work(variant, run)
+    found = work.results()
+    work.train()
+    return work, torch.cuda.max_memory_allocated() - before if cuda else 0, found
+
+
+def differences(results, reference):
+    """Return the norm of each result's difference from the reference, relative to the reference's norm."""
+    return [((ours - theirs).norm() / theirs.norm()).item() for ours, theirs in zip(results, reference, strict=True)]
 
 
 def take_turns(works, name, rounds):
@@ -223,12 +235,12 @@ def take_turns(works, name, rounds):
     times = [[] for _ in works]
     for _ in range(rounds + 1):
         for work, series in zip(works, times, strict=True):
-            series.append(seconds(getattr(work, name), work))
+            series.append(seconds(getattr(work, name)))
     return [series[1:] for series in times]
 
 
-def seconds(work, owner=None):
-    """Return the wall time of a call, its work on the GPU included; note the peak of memory at ``owner``.
+def seconds(work):
+    """Return the wall time of a call, its work on the GPU included.
 
     On a CPU: the processor time of a thread, which other programs change less.
     """
@@ -237,12 +249,9 @@ def seconds(work, owner=None):
         work()
         return (time.process_time() - began) / torch.get_num_threads()
     torch.cuda.synchronize()
-    torch.cuda.reset_peak_memory_stats()
     began = time.perf_counter()
     work()
     torch.cuda.synchronize()
-    if owner:
-        owner.peak = max(owner.peak, torch.cuda.max_memory_allocated())
     return time.perf_counter() - began
 
 
@@ -272,18 +281,18 @@ def print_conditions(device, options):
     print(f"PyTorch {torch.__version__}; {options.rounds} rounds")
 
 
-def print_hours(hours, variants):
+def print_hours(hours):
     """Print the hours on this device of a run and of the table, training and prediction, by variant and GPUs."""
     print("hours on this device, training + prediction; 2 and 4: of so many of them")
     print(f"{'':34} {'AVA run':>14} {'2':>6} {'4':>6} {'Charades run':>14} {f'{METHODS} of each':>11}")
-    for number, variant in enumerate(variants):
-        (train, test), (other_train, other_test) = hours["ava"][number], hours["charades"][number]
+    for name, (train, test) in hours["ava"].items():
         whole = train + test
-        table = METHODS * (whole + other_train + other_test)
-        print(
-            f"{variant.name:34} {f'{train:.1f} + {test:.1f}':>14} {whole / 2:6.1f} {whole / 4:6.1f} "
-            f"{f'{other_train:.1f} + {other_test:.1f}':>14} {table:11.0f}"
-        )
+        line = f"{name:34} {f'{train:.1f} + {test:.1f}':>14} {whole / 2:6.1f} {whole / 4:6.1f} "
+        if name in hours["charades"]:
+            other_train, other_test = hours["charades"][name]
+            table = METHODS * (whole + other_train + other_test)
+            line += f"{f'{other_train:.1f} + {other_test:.1f}':>14} {table:11.0f}"
+        print(line)
 
 
 def print_profile(variant, run):

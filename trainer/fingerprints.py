@@ -25,6 +25,7 @@ WEIGHT_CODE = (
     "data/transforms.py",
     "models/backbones.py",
     "models/channels_last.py",
+    "models/cuda_graph.py",
     "models/network.py",
     "models/vit.py",
     "distributed/process_group.py",

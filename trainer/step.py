@@ -18,28 +18,28 @@ from trainer.utils.errors import InputError
 
 
 class MicroBatchLoss(nn.Module):
-    """The loss of ``network`` on a micro-batch.
+    """The loss of ``network`` on a micro-batch; ``backbone`` computes what the network's does, see `cuda_graph`.
 
     The gradient of ``losses`` is the losses of a step, one of each micro-batch, divided by their number: so ranks share
     them in the same exchange as all other gradients.
     """
 
-    def __init__(self, network, run):
+    def __init__(self, network, run, backbone=None):
         super().__init__()
-        self.network, self.run = network, run
+        self.network, self.run, self.backbone = network, run, backbone or network.backbone
         self.losses = nn.Parameter(torch.zeros(run.training.micro_batches))  # always 0; the optimizer does not know it
 
     def forward(self, batch, part):
         """Return the loss of ``batch``, the micro-batch number ``part`` of its step."""
-        loss = loss_of(self.network, batch, self.run)
+        with autocast(batch.clips.device, self.run.training.precision):
+            features = self.backbone(normalize_clips(batch.clips, self.run.normalization))
+            loss = loss_of(self.network.score(features, batch.boxes), batch.targets, self.run)
         return loss + self.losses[part] * loss.detach()
 
 
-def loss_of(network, batch, run):
+def loss_of(logits, targets, run):
     """Return the binary cross-entropy of logits: mean over classes, and mean or sum over clips or boxes."""
-    with autocast(batch.clips.device, run.training.precision):
-        logits = network(normalize_clips(batch.clips, run.normalization), batch.boxes)
-    loss = nn.functional.binary_cross_entropy_with_logits(logits, batch.targets)
+    loss = nn.functional.binary_cross_entropy_with_logits(logits, targets)
     return loss * len(logits) if run.training.loss == "sum" else loss
 
 
@@ -70,11 +70,11 @@ def train_step(model, optimizer, batches, run, group, state):
         batch = next(batches)
         seed_dropout(run.seed, state.epoch, state.iteration, part)
         synchronize = nullcontext() if group.world_size == 1 or part == mine[-1] else model.no_sync()
-        statistics = nullcontext() if part == 0 else frozen_running_stats(model)
+        statistics = nullcontext() if part == 0 else kept_running_stats(model)
         with synchronize, statistics:
             (model(batch, part) / len(mine)).backward()
     optimizer.step()
-    optimizer.zero_grad()
+    optimizer.zero_grad(set_to_none=group.device.type == "cpu")  # CUDA graphs need the memory to stay
     losses = getattr(model, "module", model).losses
     found, losses.grad = losses.grad, None
     return found
@@ -86,16 +86,15 @@ def seed_dropout(*numbers):
 
 
 @contextmanager
-def frozen_running_stats(model):
-    """Let BatchNorm normalize by its batch without updating the running statistics."""
+def kept_running_stats(model):
+    """Let BatchNorm normalize by its batch, and give the running statistics back as they were."""
     norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm3d)]
-    for norm in norms:
-        norm.track_running_stats = False
+    buffers = [(buffer, buffer.clone()) for norm in norms for buffer in norm.buffers()]
     try:
         yield
     finally:
-        for norm in norms:
-            norm.track_running_stats = True
+        for buffer, before in buffers:
+            buffer.copy_(before)
 
 
 class PendingLosses:

@@ -27,6 +27,7 @@ from trainer.distributed.lifetime import heartbeat
 from trainer.models.backbones import BACKBONES
 from trainer.models.checkpoints import load_backbone
 from trainer.models.cost import cost
+from trainer.models.cuda_graph import capture, capture_pays
 from trainer.models.network import autocast, build_model
 from trainer.optim import build_optimizer, learning_rate, set_learning_rate
 from trainer.step import MicroBatchLoss, PendingLosses, parallelize, train_step
@@ -59,7 +60,8 @@ def _fit(run, folder, group):
     if state.epoch < run.training.epochs:  # else another machine has trained it
         state.environment = environment(run.machine.device)
     losses = PendingLosses(loader, state)
-    parallel = parallelize(MicroBatchLoss(model, run).to(group.device), group)
+    backbone = capture(model, run, group.device) if capture_pays(run) else None
+    parallel = parallelize(MicroBatchLoss(model, run, backbone).to(group.device), group)
 
     def save():
         if group.is_main:

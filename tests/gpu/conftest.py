@@ -1,6 +1,7 @@
 """Tests that need a GPU: skipped without one; what they measured is written into one file."""
 
 import json
+from contextlib import suppress
 
 import pytest
 import torch
@@ -13,20 +14,20 @@ SUMMARY = ROOT / "results/gpu/summary.txt"
 
 
 def pytest_collection_modifyitems(items):
-    """Run one after the other, and skip where PyTorch sees no GPU."""
+    """Skip where PyTorch sees no GPU."""
     for item in items:
         if item.path.parent == HERE:
             item.add_marker(pytest.mark.gpu)
-            item.add_marker(pytest.mark.xdist_group("gpu"))
             if not torch.cuda.is_available():
                 item.add_marker(pytest.mark.skip(reason="no GPU"))
 
 
 @pytest.fixture(scope="session")
 def summary():
-    """Return a function that appends text under a heading to results/gpu/summary.txt."""
+    """Return a function that appends text under a heading to results/gpu/summary.txt, which `make gpu` begins anew."""
     SUMMARY.parent.mkdir(parents=True, exist_ok=True)
-    SUMMARY.write_text(json.dumps(environment("cuda"), indent=2) + "\n")
+    with suppress(FileExistsError), SUMMARY.open("x") as file:
+        file.write(json.dumps(environment("cuda"), indent=2) + "\n")
 
     def add(heading, text):
         with SUMMARY.open("a") as file:

@@ -12,7 +12,7 @@ from tests.helpers.published_model import EXPECTED, assert_close, described, loa
 from tests.helpers.small_run import training
 from trainer.models.network import build_model
 from trainer.optim import build_optimizer, set_learning_rate
-from trainer.step import frozen_running_stats, seed_dropout
+from trainer.step import kept_running_stats, seed_dropout
 
 WEIGHT_DECAY = {"ava": 1e-7, "charades": 1e-4}
 
@@ -50,9 +50,9 @@ def test_two_published_steps(dataset):
         assert_close(described(state[name], 8), numbers, tolerance=5e-4)
 
 
-def test_frozen_running_statistics_normalize_by_the_batch():
+def test_kept_running_statistics_normalize_by_the_batch():
     norm, clips = nn.BatchNorm3d(2), torch.randn(3, 2, 4, 5, 5) * 7 + 3
-    with frozen_running_stats(nn.Sequential(norm)):
+    with kept_running_stats(nn.Sequential(norm)):
         frozen = norm(clips)
     assert norm.running_mean.tolist() == [0, 0]
     assert norm.num_batches_tracked == 0

@@ -15,6 +15,7 @@ The kernel kills the workers of a rank that ends, so a killed rank leaves none b
 
 import ctypes
 import faulthandler
+import gc
 import logging
 import multiprocessing
 import os
@@ -114,10 +115,12 @@ def _kill_workers():
 
 
 def start_worker(_number):
-    """Prepare a loader worker: it ends with its rank, and ignores signals.
+    """Prepare a loader worker: it ends with its rank, ignores signals, and never frees what it has inherited.
 
     A cluster's SIGTERM and a terminal's Ctrl-C reach every process of a job, but the rank that saves needs its workers.
+    A forked process that collects a tensor on a GPU as garbage ends by "CUDA error: initialization error".
     """
+    gc.freeze()
     for number in STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     end_with_parent()

@@ -31,7 +31,10 @@ class Network(nn.Module):
 
     def forward(self, clips: Tensor, boxes: Tensor | None = None) -> Tensor:
         """Score normalized clips (B, 3, T, H, W): (N, classes) at N ``boxes``, or (B, classes) without boxes."""
-        features = self.backbone(clips)
+        return self.score(self.backbone(clips), boxes)
+
+    def score(self, features: Tensor, boxes: Tensor | None = None) -> Tensor:
+        """Score the backbone's features of clips, as above."""
         # The head costs next to nothing and box coordinates and scores need more than bfloat16's 8 bits:
         # under autocast it still computes in the precision of its weights.
         precision = self.head.projection.weight.dtype
@@ -39,9 +42,9 @@ class Network(nn.Module):
             return self.head(features.to(precision), None if boxes is None else boxes.to(precision))
 
 
-def autocast(device: torch.device, precision: str):
+def autocast(device: torch.device, precision: str, **options):
     """Let backbones compute in bfloat16 during the block if ``precision`` (of a recipe's training) says so."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16", **options)
 
 
 def build_model(run: config.Run) -> Network:

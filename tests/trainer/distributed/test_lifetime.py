@@ -1,7 +1,13 @@
 """How one process ends; tests/integration/test_lifetime.py disturbs whole runs."""
 
+import gc
+import os
 import subprocess
 import sys
+
+from torch.utils.data import DataLoader
+
+from trainer.distributed.lifetime import start_worker
 
 STALLED = """
 import multiprocessing, signal, time
@@ -27,3 +33,35 @@ def test_a_stalled_process_reports_the_stall_not_the_death_of_its_workers(tmp_pa
     ended = subprocess.run(command, check=False, capture_output=True, text=True, env={"PYTHONPATH": "."})
     assert ended.returncode == 1
     assert ended.stderr.splitlines()[-1].startswith("error: no step or batch within 0.001 minutes"), ended.stderr
+
+
+class Garbage:
+    """An object in a reference cycle, which writes a file if another process than its maker frees it."""
+
+    def __init__(self, path):
+        self.cycle, self.path, self.maker = self, path, os.getpid()
+
+    def __del__(self):
+        if os.getpid() != self.maker:
+            self.path.touch()
+
+
+class Collecting:
+    """A dataset whose items let the garbage collector run."""
+
+    def __len__(self):
+        return 1
+
+    def __getitem__(self, _):
+        return gc.collect()
+
+
+def test_a_worker_does_not_free_what_it_inherits(tmp_path):
+    gc.collect()
+    gc.disable()
+    try:
+        Garbage(tmp_path / "freed")
+        list(DataLoader(Collecting(), num_workers=1, worker_init_fn=start_worker))
+    finally:
+        gc.enable()
+    assert not (tmp_path / "freed").exists()

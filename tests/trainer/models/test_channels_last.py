@@ -8,6 +8,7 @@ from torch import nn
 
 from tests.helpers.published_model import run_of
 from trainer.config import Clip
+from trainer.models import channels_last
 from trainer.models.backbones import BACKBONES, build_backbone
 from trainer.models.channels_last import FlatConv3d, choose_layout
 from trainer.models.cost import cost
@@ -27,8 +28,10 @@ def results(backbone, clips):
     return [features, *(parameter.grad for parameter in backbone.parameters())]
 
 
+@pytest.mark.parametrize("multiple", [1, 8], ids=["own widths", "padded widths"])
 @pytest.mark.parametrize("name", RESNETS)
-def test_both_layouts_compute_the_same(name):
+def test_both_layouts_compute_the_same(name, multiple, monkeypatch):
+    monkeypatch.setattr(channels_last, "aligned", lambda channels, _: channels + -channels % multiple)
     torch.manual_seed(0)
     first = build_backbone(name).double()
     last = deepcopy(first)
@@ -85,6 +88,19 @@ def test_large_clips_stay_channels_last(name):
 
 def is_last(tensor):
     return tensor.is_contiguous(memory_format=torch.channels_last_3d)
+
+
+def test_gpus_compute_multiples_of_8_channels(monkeypatch):
+    monkeypatch.setattr(channels_last, "aligned", lambda channels, _: channels + -channels % 8)
+    backbone = build_backbone("r2plus1d_18")
+    choose_layout(backbone, LARGE)
+    widths = []
+    for layer in backbone.modules():
+        if isinstance(layer, nn.BatchNorm3d):
+            layer.register_forward_hook(lambda _, inputs, output: widths.extend((inputs[0].shape[1], output.shape[1])))
+    backbone.eval()(torch.randn(1, 3, 8, 32, 32))
+    assert len(widths) == 2 * 37
+    assert not any(width % 8 for width in widths)
 
 
 def test_small_clips_are_computed_channels_first():
