@@ -12,6 +12,7 @@ from trainer.utils.files import check_last_line
 log = logging.getLogger(__name__)
 
 HOUR = 3600
+UNMEASURED = ("-", "NA")  # the memory of a job that was too short
 
 
 def step_costs(folder, gpus, partial=False) -> pd.DataFrame:
@@ -60,8 +61,9 @@ def _measured(path):
     """Return wall time (h) and memory (GB) of a job's last run."""
     with explain_damage(path, "delete it; its job is then not counted"):
         check_last_line(path)
-        last = pd.read_csv(path, sep="\t", na_values="-").iloc[-1]
-        seconds, memory = float(last["s"]), float(last["max_rss"])  # MiB; NaN of a job too short to measure
-        if not 0 <= seconds < math.inf or memory < 0 or math.isinf(memory):
-            raise ValueError(f"{seconds} s, {memory} MiB")
-        return seconds / HOUR, memory / 1024
+        last = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False).iloc[-1]
+        seconds = float(last["s"])
+        mebibytes = None if last["max_rss"] in UNMEASURED else float(last["max_rss"])
+        if not 0 <= seconds < math.inf or not 0 <= (mebibytes or 0) < math.inf:
+            raise ValueError(f"{seconds} s, {mebibytes} MiB")
+        return seconds / HOUR, math.nan if mebibytes is None else mebibytes / 1024
