@@ -29,6 +29,7 @@ ALLOWED = [
     (r"^list of films: .*: (cut by 7 bytes|first row lacks|last row twice|all rows twice)$", ANOTHER),
     (r"^list_ava, .*: (cut at \d\d%|first row lacks|rows reversed|last row twice|all rows twice)$", ANOTHER),
     (r"^list_ava, .*: (escape sequence inside|a quote inside)$", "a video that is not selected; the log names it"),
+    (r"^list_ava, (boxes|training): .*: ends inside the last row$", WHOLE),
     (r"^list_ava, index: .*: a row less$", "the log says how many frames the window lacks"),
     (r"^(ground truth|detections|exclusions|list_ava, excluded): .*: (cut |ends inside|a row of half)", WHOLE),
     (
