@@ -23,8 +23,8 @@ from trainer.utils.errors import InputError
 
 EPOCHS = 100  # of one step each
 TRIED = {  # by number of ranks
-    1: "out_of_memory main_killed SIGINT SIGHUP SIGTERM_to_all SIGTERM_while_waiting",
-    2: "exception worker_killed rank_1_killed main_killed SIGQUIT SIGINT_to_all stall",
+    1: "out_of_memory main_killed SIGQUIT SIGHUP SIGTERM_to_all SIGTERM_while_waiting",
+    2: "exception worker_killed rank_1_killed main_killed SIGINT_to_all stall",
 }
 
 # --- Runs ------------------------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ def test_a_checkpoint_that_does_not_fit_fails_only_its_method(tmp_path):
     torch.save({name: torch.tensor(0.5).expand(tensor.shape) for name, tensor in shapes.items()}, good)
     torch.save({"stem.0.weight": torch.zeros(45, 3, 1, 7, 7)}, bad)
     table = write_methods(tmp_path / "methods.tsv", own_row("good", good), own_row("bad", bad))
-    settings = elsewhere(tmp_path, methods=["good", "bad"], methods_table=str(table))
+    settings = elsewhere(tmp_path, methods=["good", "bad"], methods_table=str(table), ava={"films": ["a.mkv"]})
     command = [SNAKEMAKE, "--nolock", "--cores", "2", "--retries", "2", "--until", "check_checkpoint", *settings]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     reports = tmp_path / "results/checkpoints"

@@ -148,6 +148,7 @@ def test_an_interrupted_run_ends_with_the_same_weights(finished, tmp_path):
     assert pd.read_csv(path.parent / "history.csv")[numbers].equals(pd.read_csv(tmp_path / "history.csv")[numbers])
 
 
+@pytest.mark.parametrize("finished", RUNS[1:], indirect=True)  # both datasets, both families of backbones
 def test_two_ranks_train_as_one(finished, tmp_path):
     path, dataset, settings = finished
     both = small_run(tmp_path, dataset, **settings)
@@ -162,12 +163,16 @@ def test_two_ranks_train_as_one(finished, tmp_path):
 
 
 @pytest.mark.parametrize("finished", RUNS[:2], indirect=True)
-def test_ranks_predict_the_same(predicted):
+def test_ranks_and_loader_workers_predict_the_same(predicted, tmp_path):
     path, _ = predicted
-    one = read_predictions(path)
-    done = call("trainer.evaluate", "predict", "--config", str(path), "--gpus", "2")
+    settings = path.read_text()
+    assert "workers: 0" in settings
+    both = tmp_path / "config.yaml"
+    both.write_text(settings.replace("workers: 0", "workers: 2"))
+    both.with_name("model.pth").symlink_to(path.with_name("model.pth"))
+    done = call("trainer.evaluate", "predict", "--config", str(both), "--gpus", "2")
     assert done.returncode == 0, done.stderr
-    two = read_predictions(path)
+    one, two = read_predictions(path), read_predictions(both)
     assert one.keys() == two.keys()
     assert all(np.array_equal(one[name], two[name]) for name in one)
 
