@@ -139,6 +139,7 @@ def test_rules_say_what_they_need_of_a_cluster():
 
 KNOW_THE_DEMO = {
     "config/demo.yaml",
+    "config/demo_methods.tsv",
     "config/demo_sources.tsv",
     "envs/demo.yaml",
     "workflow/rules/demo.smk",

@@ -24,6 +24,7 @@ def tau_with_pretraining(results) -> tuple[float, float, float]:
     taus, resampled = [], []
     for dataset in DATASETS:
         paths = sorted(results.glob(f"runs/{dataset}/*/seed*/bootstrap.npz"))
+        paths = [path for path in paths if path.parents[1].name in ("scratch", *PRETRAINING)]  # of one recipe
         runs = [np.load(path) for path in paths]
         points, values = np.array([run["point"][0] for run in runs]), np.array([run["mAP"][0] for run in runs])
         steps = steps_of(path.parents[1].name for path in paths)

@@ -13,7 +13,8 @@ from tests.helpers.positive_control import mean_ap_intervals, tau_with_pretraini
 from trainer import config
 from trainer.datasets import DATASETS
 
-METHODS = yaml.safe_load((ROOT / "config/config.yaml").read_text())["methods"]
+PUBLISHED = yaml.safe_load((ROOT / "config/config.yaml").read_text())["methods"]
+METHODS = [*PUBLISHED, "scratch_vit_s", "videomae_vit_s"]
 SHUFFLES = 9
 
 pytestmark = [
@@ -43,6 +44,17 @@ def test_table(dataset):
 
 
 @pytest.mark.parametrize("dataset", DATASETS)
+def test_transformers_are_ranked_among_themselves(dataset):
+    table = pd.read_csv(DEMO_RESULTS / f"{dataset}_table.csv").set_index("method")
+    transformers = table.index.isin(["scratch_vit_s", "videomae_vit_s"])
+    assert table.recipe.where(transformers).dropna().tolist() == ["vit", "vit"]
+    for rows in (table[transformers], table[~transformers]):
+        assert rows.rank_best.min() == 1 and rows.rank_worst.max() == len(rows)
+    pairs = pd.read_csv(DEMO_RESULTS / f"{dataset}_comparisons.csv")
+    assert len(pairs) == 11 * 10 / 2 + 1
+
+
+@pytest.mark.parametrize("dataset", DATASETS)
 def test_every_run_is_better_than_chance(dataset):
     """Chance: the run's own scores, assigned to other examples."""
     rng = np.random.default_rng(0)
@@ -65,6 +77,12 @@ def test_the_longest_pretraining_beats_none(dataset):
     _, scratch = mean_ap_intervals(DEMO_RESULTS, dataset, "scratch")
     supervised, _ = mean_ap_intervals(DEMO_RESULTS, dataset, "supervised")
     assert scratch < supervised
+
+
+def test_a_pretrained_transformer_beats_a_random_one():
+    _, scratch = mean_ap_intervals(DEMO_RESULTS, "ava", "scratch_vit_s")
+    pretrained, _ = mean_ap_intervals(DEMO_RESULTS, "ava", "videomae_vit_s")
+    assert scratch < pretrained
 
 
 def test_the_longer_the_pretraining_the_better():

@@ -207,7 +207,7 @@ def test_local_settings_and_methods_are_read_if_they_exist(checkout_copy):
 def test_the_demo_ignores_local_settings_and_methods(checkout_copy):
     demo = ["results/demo/charades_table.csv", "--configfile", "config/demo.yaml"]
     before, status = plan(*demo, folder=checkout_copy)
-    assert (status, jobs(before)["finetune"]) == (0, 11), before
+    assert (status, jobs(before)["finetune"]) == (0, 13), before
     (checkout_copy / "config/local_methods.tsv").write_text("no table")
     (checkout_copy / "config/local.yaml").write_text(
         "{methods: all, charades: {seeds: [1, 2, 3]}, machine: {workers: 7}}"

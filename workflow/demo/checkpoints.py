@@ -49,7 +49,7 @@ def random_backbone(layout: str, seed: int) -> dict[str, Tensor]:
 
 
 def write_checkpoint(layout: str, path, backbone_state: dict[str, Tensor], half: bool = False, extras: bool = True):
-    """Write ``path`` in ``layout``, a key of ``FILES``.
+    """Write ``path`` in ``layout``, a key of ``AUTHORS``.
 
     ``half``: weights and statistics in float16. ``extras``: include what the authors save beside weights and epoch.
     """
@@ -176,6 +176,22 @@ def _supervised(backbone):
     return OrderedDict(backbone | _constant("", _linear("fc", 400)))
 
 
+def _videomae(backbone):
+    tensors = {name: tensor for name, tensor in backbone.items() if name != "pos_embed"}  # its sine is computed
+    width = len(backbone["norm.weight"]) // 2  # of the decoder
+    decoder = {"mask_token": (1, 1, width), "encoder_to_decoder.weight": (width, 2 * width)}
+    decoder |= {f"decoder.{name}": shape for name, shape in _vit_blocks(4, width).items()}
+    decoder |= _linear("decoder.head", 3 * 2 * 16 * 16, width)
+    model = _prefixed("encoder.", tensors) | _constant("", decoder)
+    return {
+        "model": model,
+        "optimizer": _optimizer(model, "exp_avg", "exp_avg_sq"),
+        "epoch": 799,
+        "scaler": {"scale": 65536.0, "growth_factor": 2.0},
+        "args": argparse.Namespace(model="pretrain_videomae_small_patch16_224", mask_ratio=0.9, mask_type="tube"),
+    }
+
+
 AUTHORS = {
     "selavi": _selavi,
     "moco": _moco,
@@ -188,6 +204,7 @@ AUTHORS = {
     "gdt": _gdt,
     "supervised": _supervised,
     "tubelet_contrast": _tubelet_contrast,
+    "videomae": _videomae,
 }
 
 
@@ -235,6 +252,21 @@ def _linear(name, outputs, inputs=512):
 def _batchnorm(name, channels):
     vectors = ("weight", "bias", "running_mean", "running_var")
     return {f"{name}.{tensor}": (channels,) for tensor in vectors} | {f"{name}.num_batches_tracked": ()}
+
+
+def _vit_blocks(depth, width):
+    """Return the shapes of a transformer's blocks and of the norm after them."""
+    shapes = {}
+    for block in (f"blocks.{number}" for number in range(depth)):
+        attention = {f"{block}.attn.{name}": (width,) for name in ("q_bias", "v_bias")}
+        attention |= {f"{block}.attn.qkv.weight": (3 * width, width)} | _linear(f"{block}.attn.proj", width, width)
+        shapes |= _layernorm(f"{block}.norm1", width) | attention | _layernorm(f"{block}.norm2", width)
+        shapes |= _linear(f"{block}.mlp.fc1", 4 * width, width) | _linear(f"{block}.mlp.fc2", width, 4 * width)
+    return shapes | _layernorm("norm", width)
+
+
+def _layernorm(name, width):
+    return {f"{name}.weight": (width,), f"{name}.bias": (width,)}
 
 
 def _gdt_mlp(outputs):

@@ -25,7 +25,7 @@ from trainer.utils.errors import InputError
 from trainer.utils.files import atomic_write
 from workflow.demo.checkpoints import FILES, write_checkpoint
 from workflow.demo.films import FILMS
-from workflow.demo.pretraining import pretrained_backbones
+from workflow.demo.pretraining import VIDEOMAE, pretrain, pretrained_backbones
 from workflow.demo.scenes import Appearance, Scene, draw_background
 
 log = logging.getLogger(__name__)
@@ -377,15 +377,18 @@ def write_archive(path, backbones):
             checkpoint.unlink()
 
 
-def build_demo_checkpoints(checkpoints, supervised, seed):
+def build_demo_checkpoints(checkpoints, supervised, videomae, seed):
     """Pre-train the methods' backbones and write them in their authors' layouts, in half precision to save disk space.
 
-    ``checkpoints``, ``supervised``: paths of the benchmark's archive and of the supervised checkpoint.
+    ``checkpoints``, ``supervised``, ``videomae``: paths of the benchmark's archive, of the supervised checkpoint and of
+    the transformer's.
     """
     backbones = pretrained_backbones(seed)
     write_archive(checkpoints, backbones)
     log.info("%s: %d methods", checkpoints, len(CHECKPOINT_FOLDERS))
     write_checkpoint("supervised", supervised, backbones["supervised"], half=True)
+    backbone, steps = VIDEOMAE
+    write_checkpoint("videomae", videomae, pretrain(backbone, [steps], seed)[steps], half=True)
 
 
 # --- The mirror -------------------------------------------------------------------------------------------------------

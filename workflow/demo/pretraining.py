@@ -21,7 +21,6 @@ BATCH = 16  # clips
 # Of a clip: as many frames as the demo's runs have, in fewer pixels, which halves the time.
 FRAMES, CROP, SHORT_SIDES = 8, 24, (26, 32)
 SPACING = (0.13, 0.34)  # s between frames: from that of AVA's clips in the demo to that of Charades'
-LEARNING_RATE = 0.02
 WARMUP = 10  # steps
 MEAN, STD = 0.45, 0.225  # of pixels in [0, 1], as in the methods table
 
@@ -38,6 +37,7 @@ PRETRAINING = {
     "gdt": ("r2plus1d_18", 50),
     "supervised": ("r2plus1d_18", 64),
 }
+VIDEOMAE = ("vit_s_16", 24)  # compared with a transformer of random weights only
 
 
 def pretrained_backbones(seed: int) -> dict[str, dict[str, Tensor]]:
@@ -56,14 +56,17 @@ def pretrain(backbone: str, lengths: Iterable[int], seed: int) -> dict[int, dict
     """
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
-    network = build_backbone(backbone)
-    classifier = nn.Linear(BACKBONES[backbone].channels, len(ACTIONS))
+    network, record = build_backbone(backbone), BACKBONES[backbone]
+    classifier = nn.Linear(record.channels, len(ACTIONS))
     parameters = [*network.parameters(), *classifier.parameters()]
-    optimizer = torch.optim.SGD(parameters, lr=LEARNING_RATE, momentum=0.9, nesterov=True, weight_decay=1e-4)
+    if record.depth:
+        optimizer = torch.optim.AdamW(parameters, lr=1e-3, weight_decay=0.05)
+    else:
+        optimizer = torch.optim.SGD(parameters, lr=0.02, momentum=0.9, nesterov=True, weight_decay=1e-4)
     warmup = torch.optim.lr_scheduler.LinearLR(optimizer, 1 / WARMUP, total_iters=WARMUP)
     states = {}
     for step in range(1, max(lengths) + 1):
-        clips, actions = draw_batch(rng)
+        clips, actions = draw_batch(rng, record.num_frames or FRAMES)
         logits = classifier(network(clips).mean(dim=(2, 3, 4)))
         loss = nn.functional.cross_entropy(logits, actions)
         loss.backward()
@@ -76,20 +79,20 @@ def pretrain(backbone: str, lengths: Iterable[int], seed: int) -> dict[int, dict
     return states
 
 
-def draw_batch(rng) -> tuple[Tensor, Tensor]:
+def draw_batch(rng, frames=FRAMES) -> tuple[Tensor, Tensor]:
     """Return normalized clips (B, 3, T, H, W) float32 and their actions (B,), places in ``ACTIONS``."""
     actions = rng.integers(len(ACTIONS), size=BATCH)
     names = list(ACTIONS)
-    clips = np.stack([draw_clip(rng, names[action]) for action in actions])
+    clips = np.stack([draw_clip(rng, names[action], frames) for action in actions])
     pixels = torch.from_numpy(clips).permute(0, 4, 1, 2, 3).float() / 255
     return (pixels - MEAN) / STD, torch.from_numpy(actions)
 
 
-def draw_clip(rng, action: str) -> np.ndarray:
+def draw_clip(rng, action: str, frames: int) -> np.ndarray:
     """Draw a person who performs ``action``, cropped as for training: (T, H, W, 3) uint8."""
     width, height = rng.integers(96, 161, size=2).tolist()
-    start, spacing = rng.uniform(0, 20), rng.uniform(*SPACING)
+    start, spacing = rng.uniform(0, 20), rng.uniform(*SPACING) * FRAMES / frames
     person = Appearance(0, action, 0, np.inf, x=rng.uniform(0.25, 0.75))
     scene = Scene(draw_background(rng, width, height), rng.uniform(0.7, 0.95), (person,))
     resize = uint8_resizer(random_crop(rng, height, width, SHORT_SIDES, CROP))
-    return np.stack([resize(scene.draw(start + spacing * frame)) for frame in range(FRAMES)])
+    return np.stack([resize(scene.draw(start + spacing * frame)) for frame in range(frames)])

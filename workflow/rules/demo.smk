@@ -34,6 +34,7 @@ rule build_demo_checkpoints:
     output:
         checkpoints="data/demo/mirror/pretrained/checkpoints_pretraining.zip",
         supervised="data/demo/mirror/r2plus1d_18-91a641e6.pth",
+        videomae="data/demo/mirror/videomae_vit_s.pth",
     log:
         "<logs>/build_demo_checkpoints.log",
     benchmark:

@@ -47,8 +47,10 @@ def test_the_files_hold_the_stages(tmp_path, monkeypatch):
     backbones = {layout: pretraining.PRETRAINING[layout][0] for layout in steps}
     monkeypatch.setattr(pretraining, "BATCH", 2)
     monkeypatch.setattr(pretraining, "PRETRAINING", {layout: (backbones[layout], steps[layout]) for layout in steps})
+    monkeypatch.setattr(mirror, "VIDEOMAE", ("vit_s_16", 1))
     monkeypatch.setattr(mirror, "CHECKPOINT_FOLDERS", {layout: layout for layout in ("moco", "tclr")})
-    build_demo_checkpoints(tmp_path / "all.zip", tmp_path / FILES["supervised"], seed=0)
+    paths = (tmp_path / name for name in ("all.zip", FILES["supervised"], "videomae.pth"))
+    build_demo_checkpoints(*paths, seed=0)
     with zipfile.ZipFile(tmp_path / "all.zip") as archive:
         for member in archive.infolist():
             (tmp_path / member.filename.split("/")[-1]).write_bytes(archive.read(member))
@@ -59,3 +61,7 @@ def test_the_files_hold_the_stages(tmp_path, monkeypatch):
         [expected] = pretraining.pretrain(backbone, [steps[layout]], seed=0).values()
         for name, tensor in loaded.state_dict().items():
             assert torch.equal(tensor, expected[name].half().float() if tensor.is_floating_point() else expected[name])
+    loaded, expected = build_backbone("vit_s_16"), pretraining.pretrain("vit_s_16", [1], seed=0)[1]
+    load_backbone(loaded, str(tmp_path / "videomae.pth"), "videomae")
+    for name, tensor in loaded.state_dict().items():
+        assert torch.equal(tensor, expected[name] if name == "pos_embed" else expected[name].half().float()), name
