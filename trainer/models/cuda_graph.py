@@ -1,6 +1,6 @@
 """Replay a backbone's passes as CUDA graphs.
 
-A training step of a micro-batch is about 800 kernels. Where the GPU computes them faster than the host launches them,
+A training step of a micro-batch is about 1,000 kernels. Where the GPU computes them faster than the host launches them,
 one launch for all of them keeps the GPU busy, see benchmarks/README.md.
 """
 
