@@ -8,6 +8,7 @@ do: 1 - fed / bare. On a CPU training takes the loader's cores, so there only "a
 """
 
 import argparse
+import gc
 import tempfile
 import time
 from itertools import islice, repeat
@@ -76,6 +77,7 @@ def training_clips(run, video, count):
 def print_row(run, clips, options):
     """Print the clips/s of the loader alone, of the bare step and of the loop with the loader."""
     device, count = torch.device(run.machine.device), run.training.batch_size * options.steps
+    gc.collect()  # the last loader: its threads use the GPU, which a capture forbids
     model = network(run)
     captured = capture(model, run, device) if capture_pays(run) else None
     model = MicroBatchLoss(model, run, captured).to(device)
@@ -95,11 +97,9 @@ def print_row(run, clips, options):
 
 def train(model, optimizer, run, batches):
     """Take training steps, as the trainer does, and yield after each."""
-    losses = PendingLosses(None, TrainingState())
+    losses, group = PendingLosses(None, TrainingState()), alone(torch.device(run.machine.device))
     while True:
-        losses.add(
-            train_step(model, optimizer, batches, run, alone(torch.device(run.machine.device)), losses.state), 0.0
-        )
+        losses.add(train_step(model, optimizer, batches, run, group, losses.state), 0.0)
         losses.read(wait=False)
         yield
 

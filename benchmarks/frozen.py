@@ -19,6 +19,7 @@ from trainer.checkpointing import TrainingState
 from trainer.datasets import DATASETS
 from trainer.distributed.process_group import set_precision
 from trainer.models.backbones import BACKBONES
+from trainer.models.cuda_graph import capture, capture_pays
 from trainer.optim import build_optimizer
 from trainer.step import MicroBatchLoss, train_step
 from trainer.utils.environment import processor
@@ -64,9 +65,11 @@ def step_of(run):
     """Return a function that takes a training step of ``run``."""
     model = network(run)
     optimizer = build_optimizer(model, run.training, BACKBONES[run.model.backbone].depth)
-    loss, state = MicroBatchLoss(model, run).to(run.machine.device), TrainingState()
+    group, state = alone(torch.device(run.machine.device)), TrainingState()
+    captured = capture(model, run, group.device) if capture_pays(run) else None
+    loss = MicroBatchLoss(model, run, captured).to(group.device)
     batches = repeat(noise(run, run.training.batch_size // run.training.micro_batches))
-    return lambda: train_step(loss, optimizer, batches, run, alone(torch.device(run.machine.device)), state)
+    return lambda: train_step(loss, optimizer, batches, run, group, state)
 
 
 def seconds(step, device) -> float:

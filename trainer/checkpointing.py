@@ -117,7 +117,7 @@ def save(path, run, model, state: TrainingState, optimizer=None):
         "run_fingerprint": run_fingerprint(run),
         "code_fingerprint": code_fingerprint(run.dataset),
         "state": asdict(state),
-        "model": model.state_dict(),
+        "model": {name: tensor.contiguous() for name, tensor in model.state_dict().items()},  # in any layout of memory
     }
     if optimizer:
         content["optimizer"] = optimizer.state_dict()

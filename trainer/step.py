@@ -5,7 +5,7 @@ The host never waits for the device within a step: it prepares the next steps wh
 
 import inspect
 from collections import deque
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 
 import numpy as np
 import torch
@@ -65,16 +65,19 @@ def train_step(model, optimizer, batches, run, group, state):
 
     Returns (micro-batches,) on the device: the loss of each, of all ranks, divided by their number.
     """
-    mine = range(group.rank, run.training.micro_batches, group.world_size)
+    mine, statistics = range(group.rank, run.training.micro_batches, group.world_size), []
     for part in mine:
         batch = next(batches)
         seed_dropout(run.seed, state.epoch, state.iteration, part)
         synchronize = nullcontext() if group.world_size == 1 or part == mine[-1] else model.no_sync()
-        statistics = nullcontext() if part == 0 else kept_running_stats(model)
-        with synchronize, statistics:
+        with synchronize:
             (model(batch, part) / len(mine)).backward()
+        if part == 0 and len(mine) > 1:
+            statistics = [(buffer, buffer.clone()) for buffer in running_stats(model)]
+    for buffer, of_first in statistics:
+        buffer.copy_(of_first)
     optimizer.step()
-    optimizer.zero_grad(set_to_none=group.device.type == "cpu")  # CUDA graphs need the memory to stay
+    optimizer.zero_grad(set_to_none=group.device.type == "cpu")  # on a GPU gradients keep their memory, see `capture`
     losses = getattr(model, "module", model).losses
     found, losses.grad = losses.grad, None
     return found
@@ -85,16 +88,10 @@ def seed_dropout(*numbers):
     torch.manual_seed(int(np.random.SeedSequence(numbers).generate_state(1)[0]))
 
 
-@contextmanager
-def kept_running_stats(model):
-    """Let BatchNorm normalize by its batch, and give the running statistics back as they were."""
-    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm3d)]
-    buffers = [(buffer, buffer.clone()) for norm in norms for buffer in norm.buffers()]
-    try:
-        yield
-    finally:
-        for buffer, before in buffers:
-            buffer.copy_(before)
+def running_stats(model):
+    """Return the running statistics of all BatchNorm layers that train."""
+    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm3d) and module.training]
+    return [buffer for norm in norms for buffer in norm.buffers()]
 
 
 class PendingLosses:

@@ -16,7 +16,7 @@ from itertools import islice
 
 import pandas as pd
 import torch
-from fvcore.nn.precise_bn import update_bn_stats
+from fvcore.nn.precise_bn import get_bn_modules, update_bn_stats
 from torch.utils.tensorboard import SummaryWriter
 
 from trainer import checkpointing, datasets
@@ -57,10 +57,11 @@ def _fit(run, folder, group):
     loader = training_loader(clips, run, group.rank)
     optimizer = build_optimizer(model, run.training, BACKBONES[run.model.backbone].depth)
     state = checkpointing.load(folder / "resume.pth", run, model, optimizer, group.device)
-    if state.epoch < run.training.epochs:  # else another machine has trained it
+    unfinished = state.epoch < run.training.epochs  # else another machine may have trained it
+    if unfinished:
         state.environment = environment(run.machine.device)
     losses = PendingLosses(loader, state)
-    backbone = capture(model, run, group.device) if capture_pays(run) else None
+    backbone = capture(model, run, group.device) if unfinished and capture_pays(run) else None
     parallel = parallelize(MicroBatchLoss(model, run, backbone).to(group.device), group)
 
     def save():
@@ -138,8 +139,11 @@ def update_precise_bn(model, loader, run, group, state):
     first_parts = islice(read_on_device(loader, group.device), 0, None, len(sampler.mine))
     inputs = (normalize_clips(batch.clips, run.normalization) for batch in first_parts)
     model.train()
+    kept = [(norm, norm.running_mean, norm.running_var) for norm in get_bn_modules(model.backbone)]
     with autocast(group.device, run.training.precision):
         update_bn_stats(model.backbone, (heartbeat() or clips for clips in inputs), count)
+    for norm, mean, var in kept:  # fvcore puts new tensors in their places, and CUDA graphs write into the old ones
+        norm.running_mean, norm.running_var = mean.copy_(norm.running_mean), var.copy_(norm.running_var)
 
 
 def log_progress(run, state, iterations, lr):
@@ -177,7 +181,7 @@ def write_results(folder, run, model, state, clips):
     it takes no disk, and a job that ends past its time limit, whose outputs Snakemake deletes, does not train again.
     """
     summary = {
-        **cost(model, run.clip),
+        **cost(model.cpu(), run.clip),  # a GPU computes a few channels of zeros more
         "epochs": run.training.epochs,
         "videos_trained": pd.read_csv(run.data.train, dtype=str, keep_default_na=False)["video"].nunique(),
         "clips_trained": len(clips),

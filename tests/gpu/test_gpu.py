@@ -29,6 +29,7 @@ from trainer.models.cuda_graph import capture
 from trainer.models.network import build_model
 from trainer.optim import build_optimizer, set_learning_rate
 from trainer.step import MicroBatchLoss, train_step
+from trainer.train import update_precise_bn
 from trainer.utils.errors import InputError
 
 GPU = {"device": "cuda", "workers": 2}
@@ -83,10 +84,14 @@ def test_cpu_and_gpu_agree(dataset, tmp_path, summary):
     assert gpu.loss.to_numpy() == pytest.approx(cpu.loss.to_numpy(), rel=1e-2)
 
 
-@pytest.mark.parametrize("kind", [{}, TRANSFORMER], ids=["ResNet", "transformer"])
+# Clips from which on layers are 2D ones, with widths of multiples of 8.
+LARGE = {"parts": {"clip": config.Clip(16, 2, 112, (112, 112), 1, 1)}}
+
+
+@pytest.mark.parametrize("kind", [LARGE, TRANSFORMER], ids=["ResNet", "transformer"])
 def test_captured_passes_train_the_same(kind, tmp_path):
-    """Eagerly and by CUDA graphs: the same weights and running statistics, random numbers included."""
-    path = small_run(tmp_path, "ava", machine={"device": "cuda"}, precision="bfloat16", **kind)
+    """Eagerly and by CUDA graphs: the same weights and running statistics, random numbers and precise BN included."""
+    path = small_run(tmp_path, "ava", machine={"device": "cuda"}, precision="bfloat16", precise_bn_batches=1, **kind)
     run, device = config.load(path), torch.device("cuda")
     group, trained = ProcessGroup(0, 1, device), []
     for captures in (False, True):
@@ -99,6 +104,8 @@ def test_captured_passes_train_the_same(kind, tmp_path):
         for state.epoch in range(3):
             loader.batch_sampler.start(state.epoch)
             train_step(loss, optimizer, read_on_device(loader, device), run, group, state)
+            update_precise_bn(model, loader, run, group, state)
+            model.eval().train()
         trained.append(model.state_dict())
     eager, replayed = trained
     for name, expected in eager.items():

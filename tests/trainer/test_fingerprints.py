@@ -62,7 +62,7 @@ def test_words_are_not_in_the_code_fingerprint(code, name, old, new):
     [
         ("optim.py", "nesterov=training.momentum > 0", "nesterov=False"),
         ("step.py", "optimizer.zero_grad(", "print("),
-        ("step.py", "if part == 0 else", "if part == 1 else"),
+        ("step.py", "if part == 0 and", "if part == 1 and"),
         ("tasks/ava.py", "resolution = 7", "resolution = 14"),
         ("data/ava_lists.py", "int(action) - 1", "int(action) - 2"),
         ("data/transforms.py", "< 0.5", "< 0.4"),

@@ -1,6 +1,7 @@
 """Steps of training: the published numbers, and what a step does to BatchNorm, gradients and random numbers."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -9,10 +10,17 @@ from torch.nn.functional import binary_cross_entropy, binary_cross_entropy_with_
 
 from tests.helpers import formulas
 from tests.helpers.published_model import EXPECTED, assert_close, described, load_formula_weights, run_of
-from tests.helpers.small_run import training
+from tests.helpers.small_run import small_run, training
+from trainer import config
+from trainer.checkpointing import TrainingState
+from trainer.config import Normalization
+from trainer.data.loaders import Batch, normalize_clips, training_loader
+from trainer.datasets import task
+from trainer.distributed.process_group import ProcessGroup
 from trainer.models.network import build_model
 from trainer.optim import build_optimizer, set_learning_rate
-from trainer.step import kept_running_stats, seed_dropout
+from trainer.step import MicroBatchLoss, running_stats, seed_dropout, train_step
+from trainer.train import update_precise_bn
 
 WEIGHT_DECAY = {"ava": 1e-7, "charades": 1e-4}
 
@@ -50,14 +58,40 @@ def test_two_published_steps(dataset):
         assert_close(described(state[name], 8), numbers, tolerance=5e-4)
 
 
-def test_kept_running_statistics_normalize_by_the_batch():
-    norm, clips = nn.BatchNorm3d(2), torch.randn(3, 2, 4, 5, 5) * 7 + 3
-    with kept_running_stats(nn.Sequential(norm)):
-        frozen = norm(clips)
-    assert norm.running_mean.tolist() == [0, 0]
-    assert norm.num_batches_tracked == 0
-    assert torch.equal(frozen, norm(clips))
-    assert norm.num_batches_tracked == 1
+class Norm(nn.Module):
+    """A network of BatchNorm alone."""
+
+    def __init__(self):
+        super().__init__()
+        self.backbone = nn.BatchNorm3d(3)
+
+    def score(self, features, _boxes):
+        return features.mean((2, 3, 4))
+
+
+def test_running_statistics_are_those_of_the_first_micro_batch():
+    run = SimpleNamespace(training=training(), normalization=Normalization("rgb", 0.45, 0.225), seed=3)
+    model, group = Norm(), ProcessGroup(0, 1, torch.device("cpu"))
+    batches = [
+        Batch(torch.full((2, 3, 4, 8, 8), 50 * part) + torch.randint(20, (2, 3, 4, 8, 8)), torch.ones(2, 3), [], [])
+        for part in range(run.training.micro_batches)
+    ]
+    expected = nn.BatchNorm3d(3)
+    expected(normalize_clips(batches[0].clips, run.normalization))
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    train_step(MicroBatchLoss(model, run), optimizer, iter(batches), run, group, TrainingState())
+    for name, buffer in expected.named_buffers():
+        torch.testing.assert_close(model.backbone.get_buffer(name), buffer)
+
+
+def test_precise_statistics_stay_in_their_memory(tmp_path):
+    """CUDA graphs of the training passes write into it."""
+    run = config.load(small_run(tmp_path, "charades", precise_bn_batches=1))
+    model, group = build_model(run), ProcessGroup(0, 1, torch.device("cpu"))
+    before = [(buffer, buffer.clone()) for buffer in running_stats(model)]
+    update_precise_bn(model, training_loader(task(run.dataset).training_set(run), run), run, group, TrainingState())
+    assert [id(buffer) for buffer in running_stats(model)] == [id(buffer) for buffer, _ in before]
+    assert not any(torch.equal(buffer, old) for buffer, old in before if buffer.is_floating_point())
 
 
 def test_dropout_depends_only_on_its_seeds():

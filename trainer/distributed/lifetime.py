@@ -115,7 +115,7 @@ def _kill_workers():
 
 
 def start_worker(_number):
-    """Prepare a loader worker: it ends with its rank, ignores signals, and never frees what it has inherited.
+    """Prepare a loader worker: it ends with its rank, ignores signals, and collects no garbage that it inherits.
 
     A cluster's SIGTERM and a terminal's Ctrl-C reach every process of a job, but the rank that saves needs its workers.
     A forked process that collects a tensor on a GPU as garbage ends by "CUDA error: initialization error".

@@ -17,16 +17,16 @@ LARGE_CLIP = 16 * 112 * 112
 def choose_layout(backbone: nn.Module, clip: Clip):
     """Have ``backbone`` compute over channels-last memory if training clips are large, else over channels-first memory.
 
-    Over channels-last memory, convolutions over space or time alone, and BatchNorm, are those of images.
+    Over channels-last memory, convolutions over space or time alone, and BatchNorm, are 2D ones.
     """
     layout = torch.contiguous_format
     if clip.num_frames * clip.crop**2 >= LARGE_CLIP:
         layout = torch.channels_last_3d
-        for module in list(backbone.modules()):
+        for module in backbone.modules():
             _flatten(module)
         for module in backbone.modules():
             if isinstance(module, nn.Sequential):
-                _let_pad(list(module))
+                _allow_padding(list(module))
     backbone.to(memory_format=layout)  # the parameters
     backbone.register_forward_pre_hook(lambda _, inputs: inputs[0].contiguous(memory_format=layout))
 
@@ -43,12 +43,12 @@ def _flatten(module):
         module.inplace = False  # in place on a view, as flat layers return, the backward pass takes three copies
 
 
-def _let_pad(layers):
+def _allow_padding(layers):
     """Let convolutions add channels where BatchNorm, ReLU and another convolution follow: there zeros stay zeros."""
     kinds = (FlatConv3d, FlatBatchNorm3d, nn.ReLU, FlatConv3d)
     for four in zip(layers, layers[1:], layers[2:], layers[3:], strict=False):
         if all(map(isinstance, four, kinds)):
-            four[0].pads = four[0].bias is None
+            four[0].pads_output = four[0].bias is None
 
 
 def _is_spatial(conv):
@@ -71,17 +71,17 @@ class FlatConv3d(nn.Conv3d):
     """A convolution over space or time alone, as a 2D one: (1, k, k) over batch x time, (k, 1, 1) over height x width.
 
     With inputs (B, C, T, H, W) in channels-last memory, neither needs a copy. Inputs, and outputs where the next layers
-    allow it (``pads``), have channels of zeros added up to a number that suits the device.
+    allow it (``pads_output``), have channels of zeros added up to a number that suits the device.
     """
 
-    pads = False
+    pads_output = False
 
     def forward(self, clips):
         # flattened in this order, so that strides of sizes of 1 are the usual ones
         pixels = clips.permute(0, 2, 3, 4, 1)
         pixels = _padded(pixels, -1, aligned(pixels.shape[-1], clips.device))
         weight = _padded(self.weight, 1, pixels.shape[-1])
-        if self.pads:
+        if self.pads_output:
             weight = _padded(weight, 0, aligned(self.out_channels, clips.device))
         if _is_spatial(self):
             frames = self._conv2d(pixels.flatten(0, 1), weight[:, :, 0], (1, 2))
@@ -100,7 +100,7 @@ def _padded(tensor, axis, size):
 
 
 class FlatBatchNorm3d(nn.BatchNorm3d):
-    """BatchNorm over batch x time, height and width: GPUs have fast kernels for images in channels-last memory only.
+    """BatchNorm as a 2D one over batch x time: for five dimensions in channels-last memory GPUs have slow kernels only.
 
     Channels of zeros after its own stay zeros.
     """

@@ -14,7 +14,8 @@ from trainer.models.network import Network, autocast
 def capture_pays(run: Run) -> bool:
     """Return whether to capture the training passes of a run.
 
-    In float32 and TF32 the host keeps up. Several ranks exchange gradients during the backward pass, not after it.
+    In float32 and TF32 the host keeps up. Several ranks exchange gradients during the backward pass, not after it. A
+    frozen backbone has no backward pass, and activation checkpointing reads random states, which a capture forbids.
     """
     return (
         run.machine.device == "cuda"
@@ -26,7 +27,10 @@ def capture_pays(run: Run) -> bool:
 
 
 class Passes(nn.Module):
-    """A backbone in training on micro-batches of one size; the backbone itself stays as it is, for all else."""
+    """A backbone in training, for `make_graphed_callables`, which refuses modules with hooks and replaces `forward`.
+
+    The backbone itself keeps both, so that validation and precise BN run eagerly.
+    """
 
     def __init__(self, backbone):
         super().__init__()
@@ -39,8 +43,9 @@ class Passes(nn.Module):
 def capture(network: Network, run: Run, device: torch.device) -> nn.Module:
     """Return a module that does for a micro-batch of a run's normalized clips what the backbone does, by CUDA graphs.
 
-    Gradients are given their memory here and must keep it (``zero_grad(set_to_none=False)``): a replay writes its own
-    into one place each time, which autograd would take for the sum over micro-batches.
+    To be called before a loader's threads use the GPU. Gradients get their memory here and must keep it
+    (``zero_grad(set_to_none=False)``), as parameters and buffers must: if ``.grad`` were None, autograd would take the
+    graph's own output for it, and the next replay would overwrite the sum over micro-batches.
     """
     size = run.training.batch_size // run.training.micro_batches, run.clip.num_frames, run.clip.crop, run.clip.crop, 3
     clips = torch.zeros(size, device=device).permute(0, 4, 1, 2, 3)  # as the loader serves them

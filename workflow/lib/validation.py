@@ -261,7 +261,8 @@ def _check_method(row, sources, config):
         raise InputError(f"{where}: layout: expected auto or one of {', '.join(LAYOUTS)}, got {row.layout!r}")
     if row.source and row.source not in sources:
         raise InputError(
-            f"{where}: source: expected one of {config.sources_table}, or nothing for your own file, got {row.source!r}"
+            f"{where}: source: expected a source of {config.sources_table}, or nothing for your own file, "
+            f"got {row.source!r}"
         )
     _check_checkpoint(f"{where}: checkpoint", row)
     if row.backbone not in BACKBONES:

@@ -57,7 +57,8 @@ class Results:
     def _of(self, recipe, methods):
         damaged = {method: errors for method, errors in self.damaged.items() if method in methods.index}
         runs = self.runs[self.runs.method.isin(methods.index)]
-        return replace(self, methods=methods, runs=runs, damaged=damaged, recipe=recipe)
+        bootstraps = {folder: self.bootstraps[folder] for folder in runs.folder if folder in self.bootstraps}
+        return replace(self, methods=methods, runs=runs, damaged=damaged, bootstraps=bootstraps, recipe=recipe)
 
 
 def read_all(job) -> list[Results]:
