@@ -1,4 +1,13 @@
-"""The order of the tests."""
+"""The order of the tests, and what they inherit."""
+
+import signal
+
+
+def pytest_configure():
+    """Give signals their default effects: under nohup or in the background some are ignored, which programs respect."""
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 
 
 def pytest_collection_modifyitems(items):
