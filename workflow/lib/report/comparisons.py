@@ -73,7 +73,8 @@ def statement(results: Results) -> str:
     if rows.empty:
         return ""
     alike = rows[rows.p_holm > LEVEL]
-    sentences = [f"On {where}, {len(rows) - len(alike)} of {len(rows)} pairs of methods can be told apart."]
+    pairs = "pair" if len(rows) == 1 else "pairs"
+    sentences = [f"On {where}, {len(rows) - len(alike)} of {len(rows)} {pairs} of methods can be told apart."]
     if len(alike):
         order = mean_map(results).sort_values(ascending=False, kind="stable").index
         order = [method for method in order if method in {*rows["first"], *rows["second"]}]

@@ -35,8 +35,7 @@ def test_methods_of_different_recipes_are_not_compared(tmp_path):
         ["video_moco", "moco"],
     ]
     assert [statement(group) for group in results.by_recipe()] == [
-        f"On Charades with recipe {recipe}, 1 of 1 pairs of methods can be told apart."
-        for recipe in ("vit", "r2plus1d")
+        f"On Charades with recipe {recipe}, 1 of 1 pair of methods can be told apart." for recipe in ("vit", "r2plus1d")
     ]
     assert [len(table.rows) for table in text_tables(results)] == [1, 1]
 
