@@ -18,15 +18,12 @@ import numpy as np
 import torch
 
 from benchmarks.load_clips import FRAMES, Video, key_frames
-from benchmarks.runs import alone, network, noise, recipe_run, smaller_batch
+from benchmarks.runs import alone, loss_and_optimizer, noise, recipe_run, smaller_batch
 from trainer.checkpointing import TrainingState
 from trainer.data.charades_lists import Videos
 from trainer.data.loaders import read_batches, read_on_device, training_loader
 from trainer.distributed.process_group import set_precision
-from trainer.models.backbones import BACKBONES
-from trainer.models.cuda_graph import capture, capture_pays
-from trainer.optim import build_optimizer
-from trainer.step import MicroBatchLoss, PendingLosses, train_step
+from trainer.step import PendingLosses, train_step
 from trainer.tasks.ava import AvaTrainingClips
 from trainer.tasks.charades import CharadesClips
 from trainer.utils.environment import processor
@@ -78,10 +75,7 @@ def print_row(run, clips, options):
     """Print the clips/s of the loader alone, of the bare step and of the loop with the loader."""
     device, count = torch.device(run.machine.device), run.training.batch_size * options.steps
     gc.collect()  # the last loader: its threads use the GPU, which a capture forbids
-    model = network(run)
-    captured = capture(model, run, device) if capture_pays(run) else None
-    model = MicroBatchLoss(model, run, captured).to(device)
-    optimizer = build_optimizer(model.network, run.training, BACKBONES[run.model.backbone].depth)
+    model, optimizer = loss_and_optimizer(run)
     micro_batch = noise(run, run.training.batch_size // run.training.micro_batches)
     bare = count / seconds_of(train(model, optimizer, run, repeat(micro_batch)), options.steps, device)
     loader = training_loader(clips, run)

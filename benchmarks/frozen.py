@@ -3,25 +3,22 @@
     python -m benchmarks.frozen
 
 Both take turns with the same weights and batch, of the recipe's clips. "faster" is the median over rounds of the ratios
-of their times: of the processor on a CPU, of the clock on a GPU.
+of their times: of the processor on a CPU (a thread), of the clock on a GPU.
 """
 
 import argparse
 import statistics
-import time
 from dataclasses import replace
 from itertools import repeat
 
 import torch
 
-from benchmarks.runs import alone, network, noise, recipe_run, smaller_batch
+from benchmarks.runs import alone, loss_and_optimizer, noise, recipe_run, seconds, smaller_batch
 from trainer.checkpointing import TrainingState
 from trainer.datasets import DATASETS
 from trainer.distributed.process_group import set_precision
 from trainer.models.backbones import BACKBONES
-from trainer.models.cuda_graph import capture, capture_pays
-from trainer.optim import build_optimizer
-from trainer.step import MicroBatchLoss, train_step
+from trainer.step import train_step
 from trainer.utils.environment import processor
 
 
@@ -50,7 +47,7 @@ def compare(run, rounds):
     """Print the times of both steps and their ratio."""
     steps = [step_of(replace(run, model=replace(run.model, frozen=frozen))) for frozen in (False, True)]
     set_precision(run.training.precision)
-    times = [[seconds(step, run.machine.device) for step in steps] for _ in range(1 + rounds)][1:]  # the first warms up
+    times = [[seconds(step) for step in steps] for _ in range(1 + rounds)][1:]  # the first warms up
     whole, head = (statistics.median(column) for column in zip(*times, strict=True))
     ratios = [one / other for one, other in times]
     clip = f"{run.training.batch_size} clips of {run.clip.num_frames} x {run.clip.crop} x {run.clip.crop}"
@@ -63,26 +60,10 @@ def compare(run, rounds):
 
 def step_of(run):
     """Return a function that takes a training step of ``run``."""
-    model = network(run)
-    optimizer = build_optimizer(model, run.training, BACKBONES[run.model.backbone].depth)
+    loss, optimizer = loss_and_optimizer(run)
     group, state = alone(torch.device(run.machine.device)), TrainingState()
-    captured = capture(model, run, group.device) if capture_pays(run) else None
-    loss = MicroBatchLoss(model, run, captured).to(group.device)
     batches = repeat(noise(run, run.training.batch_size // run.training.micro_batches))
     return lambda: train_step(loss, optimizer, batches, run, group, state)
-
-
-def seconds(step, device) -> float:
-    """Return the time of a step: of the processor on a CPU, of the clock on a GPU."""
-    if device == "cpu":
-        began = time.process_time()
-        step()
-        return time.process_time() - began
-    torch.cuda.synchronize()
-    began = time.perf_counter()
-    step()
-    torch.cuda.synchronize()
-    return time.perf_counter() - began
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Runs as the recipes of config/ describe them, for benchmarks: their settings, networks and batches of noise."""
 
+import time
 from dataclasses import replace
 
 import torch
@@ -9,7 +10,10 @@ from trainer.data.loaders import Batch
 from trainer.datasets import DATASETS, task
 from trainer.distributed.process_group import ProcessGroup
 from trainer.models.backbones import BACKBONES, build_backbone
+from trainer.models.cuda_graph import capture, capture_pays
 from trainer.models.network import Network, build_model
+from trainer.optim import build_optimizer
+from trainer.step import MicroBatchLoss
 from trainer.utils.settings import read
 from workflow.lib.config_files import read_settings
 from workflow.lib.experiment import Experiment
@@ -54,6 +58,14 @@ def network(run, layout=None) -> Network:
     return (plain_network(run, layout) if layout else build_model(run)).to(run.machine.device)
 
 
+def loss_and_optimizer(run):
+    """Return (loss, optimizer) of a run, its training passes captured where the trainer captures them."""
+    model, device = network(run), torch.device(run.machine.device)
+    captured = capture(model, run, device) if capture_pays(run) else None
+    optimizer = build_optimizer(model, run.training, BACKBONES[run.model.backbone].depth)
+    return MicroBatchLoss(model, run, captured).to(device), optimizer
+
+
 def noise(run, clips, size=None) -> Batch:
     """Return a batch of uint8 noise on the run's device, as the loader serves it; ``size``: (height, width)."""
     torch.manual_seed(1)
@@ -67,6 +79,22 @@ def noise(run, clips, size=None) -> Batch:
         boxes = torch.cat([number[:, None].float(), corners.expand(len(number), 4)], dim=1)
     targets = (torch.rand(clips if boxes is None else len(boxes), classes) < 0.05).float()
     return Batch(pixels.permute(0, 4, 1, 2, 3), targets, names, rows, boxes).to(run.machine.device)
+
+
+def seconds(work):
+    """Return the wall time of a call, its work on the GPU included.
+
+    On a CPU: the processor time of a thread, which other programs change less.
+    """
+    if not torch.cuda.is_initialized():
+        began = time.process_time()
+        work()
+        return (time.process_time() - began) / torch.get_num_threads()
+    torch.cuda.synchronize()
+    began = time.perf_counter()
+    work()
+    torch.cuda.synchronize()
+    return time.perf_counter() - began
 
 
 def smaller_batch(clips):

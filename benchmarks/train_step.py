@@ -12,7 +12,6 @@ if the loader keeps up (see benchmarks.feed_gpu) and several GPUs share a batch 
 
 import argparse
 import statistics
-import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import repeat
@@ -20,7 +19,7 @@ from itertools import repeat
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from benchmarks.runs import alone, network, noise, recipe_run, smaller_batch, with_precision
+from benchmarks.runs import alone, network, noise, recipe_run, seconds, smaller_batch, with_precision
 from trainer.checkpointing import TrainingState
 from trainer.distributed.process_group import set_precision
 from trainer.models.backbones import BACKBONES
@@ -235,22 +234,6 @@ def take_turns(works, name, rounds):
         for work, series in zip(works, times, strict=True):
             series.append(seconds(getattr(work, name)))
     return [series[1:] for series in times]
-
-
-def seconds(work):
-    """Return the wall time of a call, its work on the GPU included.
-
-    On a CPU: the processor time of a thread, which other programs change less.
-    """
-    if not torch.cuda.is_initialized():
-        began = time.process_time()
-        work()
-        return (time.process_time() - began) / torch.get_num_threads()
-    torch.cuda.synchronize()
-    began = time.perf_counter()
-    work()
-    torch.cuda.synchronize()
-    return time.perf_counter() - began
 
 
 def matrix_product(device, precision):

@@ -27,8 +27,8 @@ def page(experiment: Experiment, jobs_run_here=True, ask_sources=False) -> str:
     left = remaining(experiment)
     warnings = machine_warnings(experiment, left, jobs_run_here)
     warnings += source_warnings(experiment) if ask_sources else []
-    gpus = len(machine.visible_gpus()) if jobs_run_here else 0
-    rows = {**machine_rows(), **experiment_rows(experiment, left, gpus)}
+    gpus = machine.visible_gpus()
+    rows = {**machine_rows(gpus), **experiment_rows(experiment, left, len(gpus) if jobs_run_here else 0)}
     rows["warnings"] = warnings or ["none"]
     if not ask_sources:
         rows["sources"] = ["not asked; --sources asks each web address for its first file"]
@@ -37,9 +37,9 @@ def page(experiment: Experiment, jobs_run_here=True, ask_sources=False) -> str:
     )
 
 
-def machine_rows() -> dict[str, list[str]]:
-    """Return lines about this machine and its programs, by heading."""
-    here, gpus, cuda = environment(), machine.visible_gpus(), machine.torch_cuda()
+def machine_rows(gpus) -> dict[str, list[str]]:
+    """Return lines about this machine, its visible ``gpus`` and its programs, by heading."""
+    here, cuda = environment(), machine.torch_cuda()
     hidden = os.environ.get("CUDA_VISIBLE_DEVICES")
     none = "none visible" + (f" (CUDA_VISIBLE_DEVICES={hidden})" if hidden is not None else "")
     return {

@@ -24,7 +24,7 @@ def frame_size(jpeg, name="a frame"):
     try:
         height, width = simplejpeg.decode_jpeg_header(jpeg)[:2]
     except ValueError as error:
-        raise InputError(f"{name}: not a JPEG ({error})") from error
+        raise InputError(f"{name}: not a JPEG ({str(error).strip()})") from error
     if height * width > MOST_PIXELS:
         raise InputError(f"{name}: {height} x {width} pixels; expected at most {MOST_PIXELS:,}. Extract it again")
     return height, width

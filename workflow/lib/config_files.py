@@ -46,7 +46,7 @@ def read_file(path) -> dict:
     try:
         content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise InputError(f"{path}: no such file; correct the path, or copy the repository's") from None
+        raise InputError(f"{path}: no such file; correct the path, or copy this file from the repository") from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); expected a file of settings") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:

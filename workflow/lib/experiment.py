@@ -304,8 +304,8 @@ class Experiment:
         runs = [self.run_folders(dataset, method) for dataset in datasets for method in self.methods.index]
         return [f"{folder}/{name}" for folders in runs for folder in folders for name in RESULT_FILES]
 
-    def finished(self, datasets: Iterable[str]) -> dict[str, float]:
-        """Return when those of these files were written that are there, by path."""
+    def result_times(self, datasets: Iterable[str]) -> dict[str, float]:
+        """Return the time of modification of each result file that exists, by path."""
         return {path: Path(path).stat().st_mtime for path in self.result_files(datasets) if Path(path).is_file()}
 
     def other_result_files(self) -> list[str]:

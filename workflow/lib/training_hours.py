@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from trainer.cli import fitting_world_size
 from trainer.run_files import DamagedFile, read_csv, read_json
 from workflow.lib.experiment import Experiment
 from workflow.lib.remaining import missing_runs
@@ -37,7 +38,8 @@ def trainings(experiment: Experiment, visible_gpus: int) -> list[Trainings]:
         wanted = experiment.gpus(dataset)
         for recipe, methods in experiment.methods.groupby("recipe", sort=False):
             training = experiment.config.recipes[recipe][dataset].training
-            gpus = _divisor(min(wanted, visible_gpus or wanted), training.micro_batches)
+            usable = min(wanted, visible_gpus or wanted)
+            gpus = usable and fitting_world_size(usable, training.micro_batches)
             left = missing_runs(experiment, dataset, methods.index)
             hours, source = _device_hours(experiment, dataset, recipe, methods.index)
             found.append(Trainings(dataset, recipe, len(left), gpus, hours and hours / (gpus or 1), source))
@@ -54,11 +56,6 @@ def hours_at_once(found: list[Trainings], visible_gpus: int) -> float | None:
         return None
     at_once = [max(1, visible_gpus // one.gpus) if one.gpus else 1 for one in left]
     return sum(-(-one.left // count) * one.hours for one, count in zip(left, at_once, strict=True))
-
-
-def _divisor(gpus, micro_batches):
-    """Return the largest number of GPUs that a job uses; 0 of 0."""
-    return max((count for count in range(1, gpus + 1) if micro_batches % count == 0), default=0)
 
 
 def _device_hours(experiment, dataset, recipe, methods):

@@ -119,7 +119,7 @@ def get_other_runs(wildcards):
 
 
 def get_finished(wildcards):
-    return EXPERIMENT.finished(get_datasets(wildcards)) if wildcards.partial else {}
+    return EXPERIMENT.result_times(get_datasets(wildcards)) if wildcards.partial else {}
 
 
 def get_results(wildcards):

@@ -19,12 +19,11 @@ def pairs(results: Results) -> pd.DataFrame:
     Columns: first, second, difference, low, high (in percent; 95 % interval), p, p_holm (corrected for the number of
     the recipe's pairs).
     """
-    rows = pd.concat(map(pairs_of_recipe, results.by_recipe()))
+    rows = pd.concat(map(_pairs, results.by_recipe()))
     return rows.sort_values("difference", ascending=False, kind="stable", ignore_index=True)
 
 
-def pairs_of_recipe(results: Results) -> pd.DataFrame:
-    """Return the rows of ``pairs``; ``results``: of one recipe."""
+def _pairs(results):
     resampled = resampled_mean_ap(results)
     order = (-resampled.points).argsort(kind="stable")
     rows = compare_pairs(resampled.points[order], resampled.values[order])
@@ -69,12 +68,12 @@ def p_value_cells(rows: pd.DataFrame) -> dict[str, list[Cell]]:
 
 def statement(results: Results) -> str:
     """Return the sentences that say which methods of a recipe differ, and how far the published ranking is met."""
-    rows, where = pairs_of_recipe(results), results.title + results.with_recipe
+    rows, where = pairs(results), results.title + results.with_recipe
     if rows.empty:
         return ""
     alike = rows[rows.p_holm > LEVEL]
-    pairs = "pair" if len(rows) == 1 else "pairs"
-    sentences = [f"On {where}, {len(rows) - len(alike)} of {len(rows)} {pairs} of methods can be told apart."]
+    noun = "pair" if len(rows) == 1 else "pairs"
+    sentences = [f"On {where}, {len(rows) - len(alike)} of {len(rows)} {noun} of methods can be told apart."]
     if len(alike):
         order = mean_map(results).sort_values(ascending=False, kind="stable").index
         order = [method for method in order if method in {*rows["first"], *rows["second"]}]

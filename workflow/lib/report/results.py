@@ -36,7 +36,7 @@ class Results:
 
     @property
     def with_recipe(self) -> str:
-        """Words behind a title, where methods of other recipes are apart."""
+        """Words after a title, where methods of other recipes are apart."""
         return f" with recipe {self.recipe}" if self.recipe else ""
 
     @property
@@ -69,10 +69,10 @@ def read_all(job) -> list[Results]:
 def read_results(dataset, methods, runs, published=None, bootstrap=None, show_intervals=True, partial=False) -> Results:
     """Read the metrics.json and bootstrap.npz of the finished ones of ``runs``.
 
-    ``methods``: {method: {"label": ..., "pretraining": ...}} in the order of the tables; ``runs``: all runs of the
-    experiment, {method: {folder: mapping in the shape of trainer.config.Run}}; ``published``: path of a table of
-    published mAP, or None; ``bootstrap``: {"resamples": ..., "seed": ...} of those that count, None: any. Raises
-    DamagedFile if a file of a run is damaged; with ``partial``, that run does not count.
+    ``methods``: {method: {"label": ..., "pretraining": ..., "recipe": ...}} in the order of the tables; ``runs``:
+    all runs of the experiment, {method: {folder: mapping in the shape of trainer.config.Run}}; ``published``: path
+    of a table of published mAP, or None; ``bootstrap``: {"resamples": ..., "seed": ...} of those that count, None:
+    any. Raises DamagedFile if a file of a run is damaged; with ``partial``, that run does not count.
     """
     rows, damaged, bootstraps = [], {}, {}
     for method in methods:
