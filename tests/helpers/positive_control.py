@@ -7,6 +7,9 @@ from trainer.datasets import DATASETS
 from trainer.metrics.bootstrap import centered, kendall_tau, percentile_interval
 from workflow.demo.pretraining import PRETRAINING
 
+# Of one recipe, which compare.
+METHODS = ["scratch", *(method for method, (backbone, _) in PRETRAINING.items() if backbone.startswith("r2plus1d"))]
+
 
 def mean_ap_intervals(results, dataset, method) -> tuple[float, float]:
     """Return the interval of a method's mAP in percent, as the table has it."""
@@ -24,7 +27,7 @@ def tau_with_pretraining(results) -> tuple[float, float, float]:
     taus, resampled = [], []
     for dataset in DATASETS:
         paths = sorted(results.glob(f"runs/{dataset}/*/seed*/bootstrap.npz"))
-        paths = [path for path in paths if path.parents[1].name in ("scratch", *PRETRAINING)]  # of one recipe
+        paths = [path for path in paths if path.parents[1].name in METHODS]
         runs = [np.load(path) for path in paths]
         points, values = np.array([run["point"][0] for run in runs]), np.array([run["mAP"][0] for run in runs])
         steps = steps_of(path.parents[1].name for path in paths)

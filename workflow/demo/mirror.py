@@ -25,7 +25,7 @@ from trainer.utils.errors import InputError
 from trainer.utils.files import atomic_write
 from workflow.demo.checkpoints import FILES, write_checkpoint
 from workflow.demo.films import FILMS
-from workflow.demo.pretraining import VIDEOMAE, pretrain, pretrained_backbones
+from workflow.demo.pretraining import pretrained_backbones
 from workflow.demo.scenes import Appearance, Scene, draw_background
 
 log = logging.getLogger(__name__)
@@ -387,8 +387,7 @@ def build_demo_checkpoints(checkpoints, supervised, videomae, seed):
     write_archive(checkpoints, backbones)
     log.info("%s: %d methods", checkpoints, len(CHECKPOINT_FOLDERS))
     write_checkpoint("supervised", supervised, backbones["supervised"], half=True)
-    backbone, steps = VIDEOMAE
-    write_checkpoint("videomae", videomae, pretrain(backbone, [steps], seed)[steps], half=True)
+    write_checkpoint("videomae", videomae, backbones["videomae"], half=True)
 
 
 # --- The mirror -------------------------------------------------------------------------------------------------------

@@ -36,8 +36,8 @@ PRETRAINING = {
     "tclr": ("r2plus1d_18_tclr", 20),  # few, as it shares them with no other method
     "gdt": ("r2plus1d_18", 50),
     "supervised": ("r2plus1d_18", 64),
+    "videomae": ("vit_s_16", 24),  # of another recipe: compared with a transformer of random weights only
 }
-VIDEOMAE = ("vit_s_16", 24)  # compared with a transformer of random weights only
 
 
 def pretrained_backbones(seed: int) -> dict[str, dict[str, Tensor]]:

@@ -1,7 +1,6 @@
 """Write one page that needs no network: tables, figures, examples, cost, differences from the published recipe."""
 
 from datetime import datetime
-from itertools import chain
 from pathlib import Path
 
 import yaml
@@ -11,15 +10,14 @@ from trainer.run_files import DamagedFile, read_json
 from trainer.utils.environment import environment
 from trainer.utils.files import atomic_write
 from workflow.lib.changed_settings import changed_settings
-from workflow.lib.report.comparisons import statement
-from workflow.lib.report.comparisons import text_tables as comparison_tables
+from workflow.lib.report import comparisons
 from workflow.lib.report.examples import best_run_examples
 from workflow.lib.report.failures import find_failures
 from workflow.lib.report.figures import find_figure
 from workflow.lib.report.page import inline_svg, render
 from workflow.lib.report.results import Results, read_all, read_environment
 from workflow.lib.report.step_costs import step_costs
-from workflow.lib.report.tables import side_by_side_text_tables, text_tables
+from workflow.lib.report.tables import side_by_side_text_tables, text_table
 from workflow.lib.rule_script import rule_script
 
 # Okabe and Ito's palette, the colors on which black digits can be read.
@@ -36,6 +34,7 @@ def report(
     records of extracted films; ``config``: of the workflow; ``published``: settings in the same shape; ``method_rows``:
     the selected rows of the methods table, {method: row}; ``partial``: whether jobs may be running.
     """
+    groups = [group for results in datasets for group in results.by_recipe()]
     return render(
         template,
         duration=duration,
@@ -45,12 +44,10 @@ def report(
         wanted=int(sum(results.methods.wanted.sum() for results in datasets)),
         tables=[
             *(side_by_side_text_tables(datasets) if len(datasets) > 1 else []),
-            *chain.from_iterable(map(text_tables, datasets)),
+            *map(text_table, groups),
         ],
         comparisons=[
-            {"statement": statement(group), "table": table}
-            for results in datasets
-            for group, table in zip(results.by_recipe(), comparison_tables(results), strict=True)
+            {"statement": comparisons.statement(group), "table": comparisons.text_table(group)} for group in groups
         ],
         figures=[figure_on_page(Path(path), [results.dataset for results in datasets]) for path in figures],
         costs=step_costs(benchmarks, gpus_of_runs(datasets), partial).to_dict("records"),

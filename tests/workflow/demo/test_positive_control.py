@@ -3,11 +3,8 @@
 import numpy as np
 import pytest
 
-from tests.helpers.positive_control import steps_of, tau_with_pretraining
+from tests.helpers.positive_control import METHODS, steps_of, tau_with_pretraining
 from trainer.datasets import DATASETS
-from workflow.demo.pretraining import PRETRAINING
-
-METHODS = ["scratch", *PRETRAINING]
 
 
 def write_bootstraps(folder, gain, seed):

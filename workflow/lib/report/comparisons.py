@@ -32,12 +32,8 @@ def _pairs(results):
     return rows
 
 
-def text_tables(results: Results) -> list[TextTable]:
-    """Return the pairs as text: a table of each recipe."""
-    return [_text_table(group) for group in results.by_recipe()]
-
-
-def _text_table(results):
+def text_table(results: Results) -> TextTable:
+    """Return the pairs of methods of one recipe as text."""
     rows, labels = pairs(results), results.methods.label
     columns = {
         "Better": cells(rows["first"].map(labels)),

@@ -50,7 +50,7 @@ class Results:
 
     def by_recipe(self) -> list["Results"]:
         """Return the results of each recipe's methods, which compare: recipes differ in clips and AVA's protocol."""
-        if "recipe" not in self.methods or self.methods.recipe.nunique() == 1:
+        if self.methods.recipe.nunique() == 1:
             return [self]
         return [self._of(recipe, methods) for recipe, methods in self.methods.groupby("recipe", sort=False)]
 

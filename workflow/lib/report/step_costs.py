@@ -58,12 +58,16 @@ def step_costs(folder, gpus, partial=False) -> pd.DataFrame:
 
 
 def _measured(path):
-    """Return wall time (h) and memory (GB) of a job's last run."""
+    """Return wall time (h) and memory (GB; NaN if not measured) of a job's last run."""
     with explain_damage(path, "delete it; its job is then not counted"):
         check_last_line(path)
         last = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False).iloc[-1]
-        seconds = float(last["s"])
-        mebibytes = None if last["max_rss"] in UNMEASURED else float(last["max_rss"])
-        if not 0 <= seconds < math.inf or not 0 <= (mebibytes or 0) < math.inf:
-            raise ValueError(f"{seconds} s, {mebibytes} MiB")
-        return seconds / HOUR, math.nan if mebibytes is None else mebibytes / 1024
+        memory = math.nan if last["max_rss"] in UNMEASURED else _number(last["max_rss"]) / 1024  # from MiB
+        return _number(last["s"]) / HOUR, memory
+
+
+def _number(text):
+    number = float(text)
+    if not 0 <= number < math.inf:
+        raise ValueError(f"expected a number, got {text}")
+    return number

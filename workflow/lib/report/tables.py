@@ -24,7 +24,8 @@ def table(results: Results) -> pd.DataFrame:
     """
     runs = results.runs.groupby("method")
     columns = {
-        **{name: results.methods[name] for name in ("label", "recipe") if name in results.methods},
+        "label": results.methods.label,
+        "recipe": results.methods.recipe,
         **with_interval(results, "mAP"),
         "mAP_std": 100 * runs["mAP"].std(),  # over seeds; empty for one
         **mean_ap_ranks(results).add_prefix("rank_"),
@@ -69,12 +70,8 @@ def status(finished, wanted, damaged) -> str:
     return ", ".join(parts) or "pending"
 
 
-def text_tables(results: Results) -> list[TextTable]:
-    """Return one dataset's table as text: one of each recipe."""
-    return [_text_table(group) for group in results.by_recipe()]
-
-
-def _text_table(results):
+def text_table(results: Results) -> TextTable:
+    """Return the table of methods of one recipe as text."""
     rows = table(results).set_index("method")
     columns = {"Method": cells(rows.label), "mAP": mean_ap_cells(results)}
     if "official_mAP" in rows:
@@ -165,7 +162,7 @@ def published_sources(results: Results) -> str:
 
 def side_by_side(datasets: list[Results]) -> pd.DataFrame:
     """Return the numbers of all datasets' tables in one; a column's name begins with its dataset's."""
-    labels = datasets[0].methods.filter(["label", "recipe"]).rename_axis("method")
+    labels = datasets[0].methods[["label", "recipe"]].rename_axis("method")
     parts = [
         table(results).set_index("method").filter(SHARED_COLUMNS).add_prefix(f"{results.dataset}_")
         for results in datasets

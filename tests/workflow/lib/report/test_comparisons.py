@@ -5,7 +5,7 @@ from itertools import combinations
 import pytest
 
 from tests.helpers.made_up_results import made_up, read, with_recipes, write_published
-from workflow.lib.report.comparisons import indistinguishable, joined, pairs, statement, text_tables
+from workflow.lib.report.comparisons import indistinguishable, joined, pairs, statement, text_table
 from workflow.lib.report.text_table import markdown
 
 
@@ -37,7 +37,7 @@ def test_methods_of_different_recipes_are_not_compared(tmp_path):
     assert [statement(group) for group in results.by_recipe()] == [
         f"On Charades with recipe {recipe}, 1 of 1 pair of methods can be told apart." for recipe in ("vit", "r2plus1d")
     ]
-    assert [len(table.rows) for table in text_tables(results)] == [1, 1]
+    assert [len(text_table(group).rows) for group in results.by_recipe()] == [1, 1]
 
 
 def test_the_statement_names_what_cannot_be_told_apart(tmp_path):
@@ -58,7 +58,7 @@ def test_nothing_is_said_of_fewer_than_two_methods(tmp_path):
     for path in sorted(tmp_path.rglob("bootstrap.npz"))[1:]:
         path.unlink()
     assert statement(read(tmp_path)) == ""
-    [table] = text_tables(read(tmp_path))
+    table = text_table(read(tmp_path))
     assert markdown(table).startswith("Charades: differences of mAP")
 
 
@@ -75,7 +75,7 @@ def test_names_are_joined():
 
 
 def test_certain_differences_are_bold(tmp_path):
-    [table] = text_tables(nearly_equal(made_up(tmp_path), "moco", "video_moco", by=0.001))
+    table = text_table(nearly_equal(made_up(tmp_path), "moco", "video_moco", by=0.001))
     rows = [line for line in markdown(table).splitlines() if line.startswith("| ")][1:]
     assert ["**" in row for row in rows] == [True] * 5 + [False]
     assert "VideoMoCo" in rows[-1] and "+0.1 [−" in rows[-1]

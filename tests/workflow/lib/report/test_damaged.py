@@ -9,7 +9,7 @@ from tests.helpers.damage import DAMAGES, empty, make_folder, repair
 from tests.helpers.made_up_results import made_up, read
 from trainer.run_files import DamagedFile
 from workflow.lib.report.step_costs import step_costs
-from workflow.lib.report.tables import side_by_side_text_tables, table, text_tables
+from workflow.lib.report.tables import side_by_side_text_tables, table, text_table
 from workflow.lib.report.text_table import markdown
 from workflow.scripts.plot_classes import plot_classes
 from workflow.scripts.plot_mean_ap import plot_mean_ap
@@ -35,7 +35,7 @@ def test_a_damaged_run_stands_in_partial_tables_and_fails_the_others(tmp_path, n
     rows = table(results).set_index("method")
     assert rows.status.tolist() == ["finished", f"damaged: seed1/{name}", "finished", "finished"]
     assert rows["mAP"].isna().tolist() == [False, True, False, False] and rows["mAP"]["supervised"] == pytest.approx(40)
-    text = "".join(map(markdown, text_tables(results)))
+    text = markdown(text_table(results))
     assert f"1 of 4 runs are pending. Not counted: {path}: damaged (" in text
     assert f"damaged: seed1/{name}" in "".join(map(markdown, side_by_side_text_tables([results, results])))
     for plot in (plot_mean_ap, plot_classes, plot_training):

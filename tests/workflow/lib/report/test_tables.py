@@ -27,7 +27,7 @@ from workflow.lib.report.tables import (
     side_by_side,
     side_by_side_text_tables,
     table,
-    text_tables,
+    text_table,
     write_table,
 )
 from workflow.lib.report.text_table import Cell, TextTable, latex, markdown
@@ -35,7 +35,7 @@ from workflow.lib.report.text_table import Cell, TextTable, latex, markdown
 
 def written(tmp_path, results):
     output = SimpleNamespace(csv=tmp_path / "t.csv", markdown=tmp_path / "t.md", latex=tmp_path / "t.tex")
-    write_table(table(results), text_tables(results), output)
+    write_table(table(results), [text_table(group) for group in results.by_recipe()], output)
     return pd.read_csv(output.csv), output.markdown.read_text(), output.latex.read_text()
 
 
@@ -51,7 +51,10 @@ def test_one_row_per_method_in_the_given_order(tmp_path):
 
 def test_ids_and_labels_that_look_like_numbers_or_missing_values_are_text(tmp_path):
     labels = {"007": "NA", "nan": "1e5", "1e5": "nan", "na": "007"}
-    methods = {method: {"label": label, "pretraining": "self-supervised"} for method, label in labels.items()}
+    methods = {
+        method: {"label": label, "pretraining": "self-supervised", "recipe": "r2plus1d"}
+        for method, label in labels.items()
+    }
     folders = {method: write_run(tmp_path, "charades", method, 1, [0.1, 0.2, 0.3]) for method in methods}
     runs = {method: {str(folder): run_config("charades", method, 1)} for method, folder in folders.items()}
     for folder in folders.values():
@@ -143,7 +146,7 @@ def test_runs_that_are_not_bootstrapped_have_no_interval(tmp_path):
     results = read(tmp_path)
     rows = table(results).set_index("method")
     assert rows.mAP_low.isna().tolist() == [False, True, False, False] and rows["mAP"]["moco"] == pytest.approx(20)
-    [text] = text_tables(results)
+    text = text_table(results)
     assert "|20.0|–|" in markdown(text).replace(" ", "")
 
 
