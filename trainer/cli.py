@@ -2,7 +2,6 @@
 
 import argparse
 import logging
-import os
 import sys
 from contextlib import nullcontext
 from dataclasses import replace
@@ -10,7 +9,7 @@ from pathlib import Path
 
 from trainer import config
 from trainer.distributed import gpu_lease
-from trainer.distributed.launch import is_rank, run_ranks
+from trainer.distributed.launch import is_main, is_rank, run_ranks
 from trainer.distributed.lifetime import process_life, start_watchdog
 from trainer.utils.errors import exit_on_input_error
 
@@ -22,7 +21,8 @@ def parse(module, about, *actions):
 
     Ends the process with one line if the config cannot be read.
     """
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    level = logging.INFO if is_main() else logging.WARNING
+    logging.basicConfig(level=level, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     parser = argparse.ArgumentParser(
         prog=f"python -m {module}", description=about, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -57,7 +57,7 @@ def launch(module, work, run, folder):
         with exit_on_input_error(), _lease(run):
             run_ranks(run.machine.world_size, ["-m", module, *sys.argv[1:]])
         return
-    with process_life(is_main=os.environ.get("LOCAL_RANK", "0") == "0"):
+    with process_life(is_main()):
         from trainer.distributed.process_group import join
 
         with nullcontext() if is_rank() else _lease(run), join(run) as group:

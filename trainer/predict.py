@@ -15,7 +15,7 @@ from trainer.config import fingerprint
 from trainer.data.loaders import normalize_clips, read_on_device
 from trainer.distributed.lifetime import heartbeat
 from trainer.models.network import autocast, build_model
-from trainer.models.safe_load import read_checkpoint
+from trainer.run_files import DamagedFile
 from trainer.utils.errors import InputError
 from trainer.utils.files import atomic_write
 
@@ -29,7 +29,10 @@ def predict(run, folder, group):
     weights = folder / "model.pth"
     if not weights.is_file():
         raise InputError(f"{weights}: no such file; run python -m trainer.train --config {folder}/config.yaml first")
-    saved = read_checkpoint(weights)
+    try:
+        saved = torch.load(weights, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged pickle can raise anything
+        raise DamagedFile(weights, f"damaged ({type(error).__name__})") from error
     if not isinstance(saved, dict) or saved.get("fingerprint") != fingerprint(run):
         raise InputError(f"{weights}: trained with other settings than config.yaml beside it; delete it to train again")
     model = build_model(run)

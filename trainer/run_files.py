@@ -17,6 +17,7 @@ REWRITE = "delete it; the training job writes it again from resume.pth, without 
 ADVICE = {
     "environment.json": REWRITE,
     "history.csv": REWRITE,
+    "model.pth": REWRITE,
     "summary.json": REWRITE,
     "predictions.npz": "delete it to predict again",
     "metrics.json": "delete it to score again",

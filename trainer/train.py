@@ -116,8 +116,7 @@ def epoch_row(model, loader, run, group, state, save):
     if epoch % training.evaluate_every == 0 or epoch == training.epochs:
         save()  # a job that is ended during validation resumes after the epoch
         row["mAP"] = validate(model, loader, run, group, state)
-        if group.is_main:
-            log.info("epoch %d/%d  validation mAP %.4f", epoch, training.epochs, row["mAP"])
+        log.info("epoch %d/%d  validation mAP %.4f", epoch, training.epochs, row["mAP"])
     return row
 
 

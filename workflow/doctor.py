@@ -80,14 +80,12 @@ def run_lines(found: list[Trainings], gpus: int) -> list[str]:
         hours = f"{one.hours:,.1f} h each ({one.source})" if one.hours else "hours not known before one is finished"
         told = f" on {devices}, {hours}" if one.left else ""
         lines.append(f"{DATASETS[one.dataset].title}, {one.recipe}: {one.left} to train{told}")
-    total = hours_at_once(found, gpus)
-    if total and (gpus or not any(one.gpus for one in found)):
-        lines.append(f"all: {total:,.0f} h of training on this machine")
-    elif total:
-        lines.append(
-            f"all: {sum(one.left * one.hours * one.gpus for one in found if one.left):,.0f} GPU hours of training"
-        )
-    return lines
+    left = [one for one in found if one.left]
+    if not left or any(one.hours is None for one in left):
+        return lines
+    if gpus or not any(one.gpus for one in left):
+        return [*lines, f"all: {hours_at_once(left, gpus):,.0f} h of training on this machine"]
+    return [*lines, f"all: {sum(one.left * one.hours * one.gpus for one in left):,.0f} GPU hours of training"]
 
 
 def measured_hours(summary: Path) -> list[str]:

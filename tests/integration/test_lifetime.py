@@ -112,15 +112,19 @@ def test_a_run_folder_has_one_trainer(tmp_path, monkeypatch):
             pass
 
 
-def test_prediction_refuses_the_model_of_other_settings(tmp_path):
+def test_prediction_refuses_the_model_of_other_settings_and_a_damaged_one(tmp_path):
     path = small_run(tmp_path, "charades")
     run = config.load(path)
     checkpointing.save(tmp_path / "model.pth", run, nn.Linear(2, 2), TrainingState(epoch=3))
     (tmp_path / "list.csv").write_text((tmp_path / "list.csv").read_text().replace("10-39", "10-38"))
     path.write_text(path.read_text().replace("seed: 3", "seed: 4"))
     message = rf"^{tmp_path}/model\.pth: trained with other settings than config\.yaml beside it; delete it"
+    one_process = ProcessGroup(0, 1, torch.device("cpu"))
     with pytest.raises(InputError, match=message):
-        predict(config.load(path), tmp_path, ProcessGroup(0, 1, torch.device("cpu")))
+        predict(config.load(path), tmp_path, one_process)
+    truncate(tmp_path / "model.pth")
+    with pytest.raises(InputError, match=rf"^{tmp_path}/model\.pth: damaged .*; delete it; the training job writes it"):
+        predict(config.load(path), tmp_path, one_process)
 
 
 def truncate(path):

@@ -156,6 +156,7 @@ def test_two_ranks_train_as_one(finished, tmp_path):
     assert done.returncode == 0, done.stderr
     message = "3 GPUs given, 2 used: the number must divide training: micro_batches 2"
     assert done.stderr.count(message) == 1
+    assert done.stderr.count("epoch 3/3  validation mAP") == 1  # rank 0 alone logs
     for name, tensor in weights(both).items():
         torch.testing.assert_close(tensor, weights(path)[name], rtol=1e-3, atol=1e-4, msg=name)
     one, two = (pd.read_csv(folder / "history.csv") for folder in (path.parent, tmp_path))

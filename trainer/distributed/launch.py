@@ -16,6 +16,11 @@ from trainer.distributed.lifetime import ERROR_FILE, end_with_parent
 SAVE_SECONDS = 25  # SLURM leaves 30 s between SIGTERM and SIGKILL unless an administrator changed it
 
 
+def is_main():
+    """Return whether this process is rank 0, or the launcher: the one that logs and writes."""
+    return os.environ.get("LOCAL_RANK", "0") == "0"
+
+
 def is_rank():
     """Return whether this process is one of several ranks, started by ``run_ranks`` or by torchrun."""
     return "LOCAL_RANK" in os.environ

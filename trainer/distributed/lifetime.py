@@ -205,7 +205,7 @@ def _report(error):
         traceback.print_exception(error)
     words = explain(error)
     if path := os.environ.get(ERROR_FILE):
-        log.info("this rank failed: %s", words)
+        log.error("this rank failed: %s", words)
         with suppress(FileExistsError), Path(path).open("x") as file:  # the first error counts
             file.write(words)
     else:

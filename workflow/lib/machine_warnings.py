@@ -22,7 +22,7 @@ def machine_warnings(experiment: Experiment, left: Remaining | None = None, jobs
     lines = disk_warnings(left)
     folders = [experiment.config.results, experiment.config.shared_cache]
     lines += filter(None, (machine.lock_problem(folder) for folder in folders if folder))
-    if jobs_run_here and experiment.config.machine.device == "cuda" and any(left.runs.values()):
+    if jobs_run_here and experiment.config.machine.device == "cuda" and left.runs:
         gpus = machine.visible_gpus()
         driver = machine.driver_problem(gpus, machine.torch_cuda())
         lines += [driver] if driver else [] if gpus else [NO_GPU]

@@ -18,10 +18,10 @@ RUN_BYTES = 125e6  # twice as much while it trains
 
 @dataclass(frozen=True)
 class Remaining:
-    """What is missing: bytes by folder, and runs by dataset."""
+    """What is missing."""
 
-    disk: dict[str, float]
-    runs: dict[str, list[str]]  # folders of runs without weights
+    disk: dict[str, float]  # bytes by folder
+    runs: int  # without weights
 
 
 def remaining(experiment: Experiment) -> Remaining:
@@ -34,15 +34,20 @@ def remaining(experiment: Experiment) -> Remaining:
         missing = not Path(experiment.charades_tar).exists()
         if missing and not local_paths(experiment.urls("charades/Charades_v1_rgb.tar")):
             disk[data] += CHARADES_BYTES
-    runs = {dataset: missing_runs(experiment, dataset, experiment.methods.index) for dataset in config.datasets}
-    disk[config.results] += RUN_BYTES * sum(map(len, runs.values()))
-    return Remaining(dict(disk), runs)
+    runs = [run_folders(experiment, dataset, experiment.methods.index) for dataset in config.datasets]
+    left = sum(not is_trained(folder) for folders in runs for folder in folders)
+    disk[config.results] += RUN_BYTES * left
+    return Remaining(dict(disk), left)
 
 
-def missing_runs(experiment: Experiment, dataset: str, methods: Iterable[str]) -> list[str]:
-    """Return the folders of the methods' runs on a dataset that have not been trained."""
-    folders = [folder for method in methods for folder in experiment.run_folders(dataset, method)]
-    return [folder for folder in folders if not Path(folder, "model.pth").exists()]
+def run_folders(experiment: Experiment, dataset: str, methods: Iterable[str]) -> list[str]:
+    """Return the folders of the methods' runs on a dataset."""
+    return [folder for method in methods for folder in experiment.run_folders(dataset, method)]
+
+
+def is_trained(folder) -> bool:
+    """Return whether the run in ``folder`` has its final weights."""
+    return Path(folder, "model.pth").exists()
 
 
 def _ava_bytes(experiment):

@@ -1,14 +1,13 @@
 """How long the runs that are left take to train: by those finished here, else by the authors' numbers."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from trainer.cli import fitting_world_size
 from trainer.run_files import DamagedFile, read_csv, read_json
 from workflow.lib.experiment import Experiment
-from workflow.lib.remaining import missing_runs
+from workflow.lib.remaining import is_trained, run_folders
 
 HOUR = 3600  # s
 # Of a run by the authors, with the recipe r2plus1d: GPU hours, epochs, GPUs.
@@ -40,29 +39,27 @@ def trainings(experiment: Experiment, visible_gpus: int) -> list[Trainings]:
             training = experiment.config.recipes[recipe][dataset].training
             usable = min(wanted, visible_gpus or wanted)
             gpus = usable and fitting_world_size(usable, training.micro_batches)
-            left = missing_runs(experiment, dataset, methods.index)
-            hours, source = _device_hours(experiment, dataset, recipe, methods.index)
-            found.append(Trainings(dataset, recipe, len(left), gpus, hours and hours / (gpus or 1), source))
+            folders = run_folders(experiment, dataset, methods.index)
+            trained = list(filter(is_trained, folders))
+            hours, source = _device_hours(experiment, dataset, recipe, trained)
+            left = len(folders) - len(trained)
+            found.append(Trainings(dataset, recipe, left, gpus, hours and hours / (gpus or 1), source))
     return found
 
 
-def hours_at_once(found: list[Trainings], visible_gpus: int) -> float | None:
+def hours_at_once(found: list[Trainings], visible_gpus: int) -> float:
     """Return the hours of all runs that are left if the machine trains as many at a time as it has GPUs for.
 
-    On the CPU, one at a time. None if hours of some are not known.
+    On the CPU, one at a time. The hours of a run must be known.
     """
-    left = [one for one in found if one.left]
-    if any(one.hours is None for one in left):
-        return None
-    at_once = [max(1, visible_gpus // one.gpus) if one.gpus else 1 for one in left]
-    return sum(-(-one.left // count) * one.hours for one, count in zip(left, at_once, strict=True))
+    at_once = [max(1, visible_gpus // one.gpus) if one.gpus else 1 for one in found]
+    return sum(-(-one.left // count) * one.hours for one, count in zip(found, at_once, strict=True))
 
 
-def _device_hours(experiment, dataset, recipe, methods):
-    """Return the hours of a run times its GPUs, and where the number is from."""
+def _device_hours(experiment, dataset, recipe, trained):
+    """Return the hours of a run times its GPUs, and where the number is from; ``trained``: folders of trained runs."""
     training = experiment.config.recipes[recipe][dataset].training
-    folders = [folder for method in methods for folder in experiment.run_folders(dataset, method)]
-    finished = [_trained_hours(folder, training.batch_size) for folder in folders]
+    finished = [_trained_hours(folder, training.batch_size) for folder in trained]
     if finished := [hours for hours in finished if hours]:
         return float(np.mean(finished)), f"mean of {len(finished)} finished here"
     if recipe != REPORTED_RECIPE or experiment.config.machine.device == "cpu":
@@ -72,9 +69,7 @@ def _device_hours(experiment, dataset, recipe, methods):
 
 
 def _trained_hours(folder, batch_size):
-    """Return the hours of a finished run's steps, in all of its jobs, times its GPUs; None if it is not finished."""
-    if not Path(folder, "model.pth").exists():
-        return None
+    """Return the hours of a trained run's steps, in all of its jobs, times its GPUs; None if its files are damaged."""
     try:
         epochs = read_csv(f"{folder}/history.csv", numbers=["step", "clips_per_second"])
         gpus = read_json(f"{folder}/environment.json").get("gpus", [])

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from tests.helpers.config import published
+from workflow.doctor import run_lines
 from workflow.lib.experiment import Experiment
 from workflow.lib.training_hours import hours_at_once, trainings
 
@@ -40,7 +41,7 @@ def test_nobody_reported_the_hours_of_other_recipes_and_of_cpus(tmp_path):
     both = experiment_in(tmp_path, methods=["scratch", "scratch_vit_b", "videomae"], datasets=["ava"])
     assert hours(both, 4) == {("ava", "r2plus1d"): 8, ("ava", "vit"): None}
     assert [one.left for one in trainings(both, 4)] == [1, 2]
-    assert hours_at_once(trainings(both, 4), 4) is None
+    assert not [line for line in run_lines(trainings(both, 4), 4) if line.startswith("all:")]
     assert set(hours(experiment_in(tmp_path, machine={"device": "cpu"}), 0).values()) == {None}
 
 
