@@ -13,7 +13,7 @@ import numpy as np
 from trainer import config
 from trainer.datasets import DATASETS
 from trainer.metrics.bootstrap import interval, mean_ap, resampled_scores
-from trainer.run_files import read_arrays, read_json
+from trainer.run_files import check_fingerprint, read_arrays, read_json
 from trainer.utils.errors import InputError, exit_on_input_error
 from trainer.utils.files import atomic_write
 from trainer.utils.settings import Count, Whole, read, settings
@@ -50,7 +50,8 @@ def bootstrap(run, folder, chosen: Bootstrap):
         if not (folder / name).exists():
             raise InputError(f"{folder / name}: no such file; predict and score first, see python -m trainer.evaluate")
     trained = read_json(folder / "environment.json", time=str)["time"]
-    predictions = read_arrays(folder / "predictions.npz", "video", "score")
+    predictions = read_arrays(folder / "predictions.npz", "video", "score", "fingerprint")
+    check_fingerprint(folder / "predictions.npz", predictions["fingerprint"], config.fingerprint(run))
     metric = DATASETS[run.dataset].metric
     resamples, classes, aps = resampled_scores(metric, run.data, predictions, chosen.resamples, chosen.seed)
     values = np.stack(list(aps.values()))  # (metrics, classes, 1 + resamples), the test set itself first

@@ -84,9 +84,11 @@ class PreemptionHandler:
 def exclusive_run(folder):
     """Hold the lock of a run's folder; raise InputError if another process, on any machine, keeps holding it.
 
-    The kernel releases the lock however its holder ends.
+    The kernel releases the lock however its holder ends. Yields a function that raises InputError if the folder was
+    deleted since: its lock is gone with it, and another process may train in a new one.
     """
-    lock = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    path = folder / ".lock"
+    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     with log_while_waiting(f"{folder}: another process trains in it; waiting for its end"):
         deadline = time.monotonic() + LOCK_SECONDS
         while not _try_lock(lock):
@@ -96,8 +98,13 @@ def exclusive_run(folder):
             time.sleep(0.2)
     os.truncate(lock, 0)
     os.write(lock, f"process {os.getpid()} on {socket.gethostname()}".encode())
+
+    def check_held():
+        if not (path.exists() and os.path.samestat(path.stat(), os.fstat(lock))):
+            raise InputError(f"{path}: was deleted, perhaps with its folder, while this process trained; start again")
+
     try:
-        yield
+        yield check_held
     finally:
         os.close(lock)
 

@@ -52,7 +52,7 @@ def code_fingerprint(dataset: str, folder=Path(__file__).parent) -> str:
 
     Comments, docstrings and the words of logs and errors do not count.
     """
-    trees = [ast.parse((folder / name.format(dataset)).read_text()) for name in WEIGHT_CODE]
+    trees = [ast.parse((folder / name.format(dataset)).read_text(encoding="utf-8")) for name in WEIGHT_CODE]
     return hashlib.sha256("\n".join(ast.dump(_WithoutWords().visit(tree)) for tree in trees).encode()).hexdigest()
 
 

@@ -101,6 +101,12 @@ def read_arrays(path, *names, **shapes) -> dict[str, np.ndarray]:
         return content
 
 
+def check_fingerprint(path, found, expected):
+    """Raise InputError if a file of a run's folder holds another fingerprint than that of the run's settings."""
+    if found != expected:
+        raise InputError(f"{path}: made with other settings than config.yaml beside it; {ADVICE[path.name]}")
+
+
 def _require(names, content):
     if missing := [name for name in names if name not in content]:
         raise ValueError(f"lacks {', '.join(missing)}")

@@ -7,7 +7,7 @@ import numpy as np
 
 from trainer.config import fingerprint
 from trainer.datasets import DATASETS
-from trainer.run_files import read_arrays, read_json
+from trainer.run_files import check_fingerprint, read_arrays, read_json
 from trainer.utils.errors import InputError
 from trainer.utils.files import atomic_write
 
@@ -20,14 +20,11 @@ def score(run, folder):
         if not (folder / name).exists():
             raise InputError(f"{folder / name}: no such file; train and predict first, see python -m trainer.evaluate")
     trained = read_json(folder / "environment.json", time=str)["time"]
-    summary = read_json(folder / "summary.json", epochs=int)
+    summary = read_json(folder / "summary.json", epochs=int, fingerprint=str)
+    check_fingerprint(folder / "summary.json", summary["fingerprint"], fingerprint(run))
     dataset = DATASETS[run.dataset]
     predictions = read_arrays(folder / "predictions.npz", "video", "fingerprint", **dataset.metric.PREDICTIONS)
-    if predictions["fingerprint"] != fingerprint(run):
-        raise InputError(
-            f"{folder / 'predictions.npz'}: made with other settings than config.yaml beside it; delete it to "
-            "predict again"
-        )
+    check_fingerprint(folder / "predictions.npz", predictions["fingerprint"], fingerprint(run))
     if wrong := [name for name in dataset.metric.PREDICTIONS if not np.isfinite(predictions[name]).all()]:
         raise InputError(f"{folder / 'predictions.npz'}: {wrong[0]}s that are not finite: did training diverge?")
     rows, scores = dataset.metric.score_test(run.data, predictions)
@@ -35,7 +32,6 @@ def score(run, folder):
         "dataset": run.dataset,
         "method": run.method,
         "seed": run.seed,
-        "fingerprint": fingerprint(run),
         "trained": trained,
         **scores,
         **summary,

@@ -22,6 +22,7 @@ from torch.utils.tensorboard import SummaryWriter
 from trainer import checkpointing, datasets
 from trainer.checkpointing import PreemptionHandler
 from trainer.cli import launch, parse
+from trainer.config import fingerprint
 from trainer.data.loaders import normalize_clips, read_on_device, training_loader
 from trainer.distributed.lifetime import heartbeat
 from trainer.models.backbones import BACKBONES
@@ -41,12 +42,12 @@ LOG_SECONDS = 15  # between progress lines
 
 def fit(run, folder, group):
     """Train ``run`` to its end and write its results into ``folder``, in which no other process may train."""
-    with checkpointing.exclusive_run(folder) if group.is_main else nullcontext():
+    with checkpointing.exclusive_run(folder) if group.is_main else nullcontext() as check_held:
         group.gather(None)  # no rank reads the checkpoint while the process before this one may still write it
-        _fit(run, folder, group)
+        _fit(run, folder, group, check_held)
 
 
-def _fit(run, folder, group):
+def _fit(run, folder, group, check_held):
     torch.manual_seed(run.seed)
     torch.backends.cudnn.benchmark = True  # training clips have one size: cuDNN finds its fastest kernels once
     model = build_model(run)
@@ -66,6 +67,7 @@ def _fit(run, folder, group):
 
     def save():
         if group.is_main:
+            check_held()
             checkpointing.save(folder / "resume.pth", run, model, state, optimizer)
 
     preemption = PreemptionHandler(run.machine.checkpoint_minutes, losses.read, save, group.is_main)
@@ -73,6 +75,7 @@ def _fit(run, folder, group):
         train_one_epoch(parallel, optimizer, loader, run, group, losses, preemption)
         state.finish_epoch(epoch_row(model, loader, run, group, state, save))
         if group.is_main:
+            check_held()
             write_history(folder, state.history)
         preemption.checkpoint_if_due()
     if group.is_main:
@@ -184,6 +187,7 @@ def write_results(folder, run, model, state, clips):
         "epochs": run.training.epochs,
         "videos_trained": pd.read_csv(run.data.train, dtype=str, keep_default_na=False)["video"].nunique(),
         "clips_trained": len(clips),
+        "fingerprint": fingerprint(run),
     }
     write_history(folder, state.history)
     for name, content in ("summary", summary), ("environment", state.environment):

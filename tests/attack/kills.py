@@ -42,7 +42,7 @@ rule finetune:
     log:
         "train.log",
     shell:
-        "exec python -m trainer.train --config {input.config:q} --gpus RANKS > {log:q} 2>&1"
+        "exec python -m trainer.train --config {input.config:q} --gpus RANKS 3>&2 > {log:q} 2>&1"
 """
 
 

@@ -60,6 +60,7 @@ def make_scored(dataset):
             arrays["score"] = rng.random((len(listed), 157), np.float32)
         np.savez_compressed(folder / "predictions.npz", fingerprint=config.fingerprint(run), **arrays)
         summary = {"parameters": 5, "gflops": 0.5, "epochs": 3, "videos_trained": 6, "clips_trained": 6}
+        summary["fingerprint"] = config.fingerprint(run)
         (folder / "summary.json").write_text(json.dumps(summary))
         made = {"time": "2026-11-25T08:00:00.000+00:00", "code": "a", "processor": "b", "packages": {"torch": "2"}}
         (folder / "environment.json").write_text(json.dumps(made))

@@ -15,6 +15,7 @@ import yaml
 from tests.helpers.events import wait_until
 from tests.helpers.paths import ROOT
 from tests.helpers.small_run import small_run
+from tests.helpers.users import UNPRIVILEGED
 
 END_SECONDS = 15  # in which all processes of a run that ends must be gone
 MARK = "VSSL_TEST_RUN"  # environment variable by which the processes of a run are recognized
@@ -211,8 +212,12 @@ def _killed(rank):
 
 
 def _stop_a_worker(run):
-    """Let the trainer wait for a worker, then end it."""
     os.kill(run.workers()[0], signal.SIGSTOP)
+
+
+def _let_it_wait(run):
+    """Let the trainer wait for a worker, then end it."""
+    _stop_a_worker(run)
     folder = run.path.parent
     wait_until(lambda: time.time() - folder.stat().st_mtime > 2)  # it has used up what the worker had loaded ahead
     run.send(signal.SIGTERM)
@@ -232,8 +237,11 @@ DISTURBANCES = [
     Disturbance("main_killed", -signal.SIGKILL, "", lambda run: kill(run.main.pid)),
     *(_sent(f"SIG{name}", to_all) for name in ("TERM", "INT", "HUP", "QUIT") for to_all in (False, True)),
     Disturbance(
-        "SIGTERM_while_waiting", 128 + signal.SIGTERM, "SIGTERM received: start the run again to resume", _stop_a_worker
+        "SIGTERM_while_waiting", 128 + signal.SIGTERM, "SIGTERM received: start the run again to resume", _let_it_wait
     ),
+    Disturbance("results_read_only", 1, "error: PermissionError: ", lambda run: run.path.parent.chmod(0o555)),
+    Disturbance("lock_deleted", 1, "/.lock: was deleted", lambda run: run.path.with_name(".lock").unlink()),
+    Disturbance("worker_stopped", 1, "error: the loader brought no batch (", _stop_a_worker, stall_minutes=0.1),
     Disturbance("stall", 1, "error: no step or batch within 0.1 min", fault="time.sleep(1e3)", stall_minutes=0.1),
 ]
 
@@ -242,7 +250,7 @@ def disturb(path, disturbance: Disturbance, gpus):
     """Start or resume the run of a config, disturb it, and check how it ends and that no process is left."""
     started = has_checkpoint(path)
     _set_stall_minutes(path, disturbance.stall_minutes)
-    run = RunProcesses(path, gpus=gpus, fault=disturbance.fault)
+    run = RunProcesses(path, gpus=gpus, fault=disturbance.fault, before=UNPRIVILEGED)
     try:
         if disturbance.act:
             run.wait_until_ready()
@@ -254,6 +262,7 @@ def disturb(path, disturbance: Disturbance, gpus):
         assert has_checkpoint(path), run.log
     finally:
         run.kill()
+        path.parent.chmod(0o755)
 
 
 def has_checkpoint(path):

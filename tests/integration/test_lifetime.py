@@ -19,12 +19,14 @@ from trainer.checkpointing import TrainingState
 from trainer.data.loaders import check_shared_memory
 from trainer.distributed.process_group import ProcessGroup
 from trainer.predict import predict
+from trainer.train import fit
 from trainer.utils.errors import InputError
 
 EPOCHS = 100  # of one step each
 TRIED = {  # by number of ranks
-    1: "out_of_memory main_killed SIGQUIT SIGHUP SIGTERM_to_all SIGTERM_while_waiting",
-    2: "exception worker_killed rank_1_killed main_killed SIGINT_to_all stall",
+    1: "out_of_memory worker_killed worker_stopped results_read_only lock_deleted main_killed"
+    " SIGINT SIGQUIT SIGHUP SIGTERM_to_all SIGTERM_while_waiting",
+    2: "exception worker_killed rank_1_killed results_read_only main_killed SIGTERM SIGINT_to_all stall",
 }
 
 # --- Runs ------------------------------------------------------------------------------------------------------------
@@ -74,6 +76,18 @@ def test_a_disturbed_run_ends_and_resumes(gpus, tmp_path, subtests):
             expect_video_3_is_named(path, "trainer.evaluate", "predict", gpus=gpus)
 
 
+@pytest.mark.long
+@pytest.mark.parametrize("gpus", TRIED)
+def test_a_run_whose_log_is_full_ends_and_reports_to_stderr(gpus, tmp_path):
+    as_in_rules = ["bash", "-c", 'VSSL_STDERR=3 exec "$@" 3>&2 > /dev/full 2>&1', "bash"]
+    run = RunProcesses(tiny_run(tmp_path, EPOCHS), gpus=gpus, fault="1 / 0", before=as_in_rules)
+    try:
+        assert run.end() == 1
+    finally:
+        run.kill()
+    assert run.log == "error: ZeroDivisionError: division by zero\n"
+
+
 # --- Shared memory, the run's lock, checkpoints ----------------------------------------------------------------------
 
 
@@ -97,15 +111,13 @@ sys.stdin.read()
 
 
 def test_a_run_folder_has_one_trainer(tmp_path, monkeypatch):
+    run = config.load(small_run(tmp_path, "charades"))
     monkeypatch.setattr(checkpointing, "LOCK_SECONDS", 0.1)
     command = [sys.executable, "-c", HOLDER, tmp_path / ".lock"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
         assert holder.stdout.readline() == b"held\n"
-        with (
-            pytest.raises(InputError, match=f"^{tmp_path}: process 7 on node trains in it; end that one or wait"),
-            checkpointing.exclusive_run(tmp_path),
-        ):
-            pass
+        with pytest.raises(InputError, match=f"^{tmp_path}: process 7 on node trains in it; end that one or wait"):
+            fit(run, tmp_path, ProcessGroup(0, 1, torch.device("cpu")))
         monkeypatch.setattr(checkpointing, "LOCK_SECONDS", 60)
         holder.kill()
         with checkpointing.exclusive_run(tmp_path):  # waits until the kernel has ended it

@@ -53,6 +53,7 @@ def test_a_leading_dash_makes_no_option(tmp_path):
     assert modules == {"trainer.train", "trainer.evaluate", "trainer.models.inspect"}
     for command in commands:
         words = command[: command.index(">")]
+        assert words[-1] == "3>&2"  # Snakemake's stderr, for what the log cannot take
         paths = [place for place, word in enumerate(words) if word.startswith("-r/") or word == "-x.pth"]
         assert all("--" in words[:place] for place in paths), words
 

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -33,7 +34,7 @@ def scored_run(folder, dataset, seed=0):
         arrays["target"] = np.random.default_rng(0).integers(0, 2, (6, classes))
     run = config.load(path)
     np.savez_compressed(folder / "predictions.npz", fingerprint=fingerprint(run), **arrays)
-    (folder / "summary.json").write_text(json.dumps({"epochs": 3}))
+    (folder / "summary.json").write_text(json.dumps({"epochs": 3, "fingerprint": fingerprint(run)}))
     (folder / "environment.json").write_text(json.dumps({"time": "2026-11-25T08:00:00.000+00:00"}))
     score(run, folder)
     return path
@@ -97,6 +98,12 @@ def test_a_score_of_other_predictions_is_refused(tmp_path):
     with pytest.raises(InputError, match=message):
         bootstrap.bootstrap(config.load(path), tmp_path, bootstrap.Bootstrap(resamples=10))
     assert not (tmp_path / "bootstrap.npz").exists()
+
+
+def test_predictions_of_other_settings_are_refused(tmp_path):
+    run = config.load(scored_run(tmp_path, "charades"))
+    with pytest.raises(InputError, match=rf"^{tmp_path}/predictions\.npz: made with other settings than config\.yaml"):
+        bootstrap.bootstrap(replace(run, seed=run.seed + 1), tmp_path, bootstrap.Bootstrap(resamples=10))
 
 
 @pytest.mark.parametrize("damage", [empty, truncate, make_folder, write_noise])

@@ -1,6 +1,7 @@
 """Files of a run that are damaged: each is named in one line, with what to do about it."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -126,16 +127,22 @@ def test_names_that_pandas_takes_for_missing_are_names(tmp_path):
     assert rows.name.tolist() == ["None", "NA"] and rows.ap.isna().tolist() == [False, True]
 
 
+def predicted_run(folder, scores=None, **changes):
+    """Write what score reads of a run on Charades, with ``changes`` of its settings; return the run."""
+    run, rng = replace(config.load(small_run(folder, "charades")), **changes), np.random.default_rng(0)
+    arrays = {"target": rng.integers(0, 2, (6, 157)), "score": rng.random((6, 157)) if scores is None else scores}
+    videos = np.array([f"video{number}" for number in range(6)])
+    np.savez_compressed(folder / "predictions.npz", fingerprint=fingerprint(run), video=videos, **arrays)
+    summary = {"epochs": 3, "gflops": 40.7, "fingerprint": fingerprint(run)}
+    (folder / "summary.json").write_text(json.dumps(summary, indent=2))
+    (folder / "environment.json").write_text(json.dumps({"time": "2026-11-25T08:00:00.000+00:00"}))
+    return run
+
+
 @pytest.mark.parametrize("damage", [empty, truncate, make_folder, write_noise])
 @pytest.mark.parametrize("name", ["predictions.npz", "summary.json", "environment.json"])
 def test_nothing_is_scored_from_a_damaged_file(tmp_path, name, damage):
-    run = config.load(small_run(tmp_path, "charades"))
-    rng = np.random.default_rng(0)
-    videos = np.array([f"video{number}" for number in range(6)])
-    arrays = {"video": videos, "target": rng.integers(0, 2, (6, 157)), "score": rng.random((6, 157))}
-    np.savez_compressed(tmp_path / "predictions.npz", fingerprint=fingerprint(run), **arrays)
-    (tmp_path / "summary.json").write_text(json.dumps({"epochs": 3, "gflops": 40.7}, indent=2))
-    (tmp_path / "environment.json").write_text(json.dumps({"time": "2026-11-25T08:00:00.000+00:00"}))
+    run = predicted_run(tmp_path)
     score(run, tmp_path)
     (tmp_path / "metrics.json").unlink()
     damage(tmp_path / name)
@@ -144,14 +151,19 @@ def test_nothing_is_scored_from_a_damaged_file(tmp_path, name, damage):
     assert not (tmp_path / "metrics.json").exists()
 
 
+@pytest.mark.parametrize("name", ["predictions.npz", "summary.json"])
+def test_nothing_is_scored_from_a_file_of_other_settings(tmp_path, name):
+    run = predicted_run(tmp_path / "mine")
+    score(run, tmp_path / "mine")
+    predicted_run(tmp_path / "other", seed=4)
+    (tmp_path / "other" / name).replace(tmp_path / "mine" / name)
+    with pytest.raises(InputError, match=rf"^{tmp_path}/mine/{name}: made with other settings than config\.yaml besi"):
+        score(run, tmp_path / "mine")
+
+
 def test_scores_that_are_not_finite_are_not_scored(tmp_path):
-    run = config.load(small_run(tmp_path, "charades"))
     scores = np.random.default_rng(0).random((6, 157))
     scores[2, 3] = np.nan
-    videos = np.array([f"video{number}" for number in range(6)])
-    arrays = {"video": videos, "target": np.ones((6, 157), bool), "score": scores}
-    np.savez_compressed(tmp_path / "predictions.npz", fingerprint=fingerprint(run), **arrays)
-    (tmp_path / "summary.json").write_text(json.dumps({"epochs": 3}))
-    (tmp_path / "environment.json").write_text(json.dumps({"time": "2026-11-25T08:00:00.000+00:00"}))
+    run = predicted_run(tmp_path, scores)
     with pytest.raises(InputError, match=rf"^{tmp_path}/predictions.npz: scores that are not finite: did training div"):
         score(run, tmp_path)

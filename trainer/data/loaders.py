@@ -185,7 +185,7 @@ def _loader(dataset, machine, items, prefetch=2, **kind):
         num_workers=machine.workers,
         pin_memory=machine.device == "cuda",
         worker_init_fn=start_worker,
-        timeout=60 * machine.stall_minutes if machine.workers else 0,
+        timeout=50 * machine.stall_minutes if machine.workers else 0,  # s: before the watchdog, which knows no cause
         generator=torch.Generator(),  # else each epoch takes a number from the generator that dropout draws from
         **kind,
     )

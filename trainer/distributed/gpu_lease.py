@@ -10,6 +10,7 @@ kernel releases them however it ends, forked data loaders do not keep them, and 
 import fcntl
 import logging
 import os
+import re
 import subprocess
 import sys
 import time
@@ -18,6 +19,7 @@ from pathlib import Path
 
 from trainer.utils.errors import InputError
 from trainer.utils.locks import log_while_waiting, open_lock
+from trainer.utils.text import quoted
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +82,9 @@ def visible():
     else:
         gpus = read_device_list(assigned)
     if not gpus:
-        hint = "CUDA_VISIBLE_DEVICES hides all GPUs" if assigned is not None else "PyTorch sees no GPU on this machine"
+        hint = "PyTorch sees no GPU on this machine"
+        if assigned is not None:
+            hint = f"CUDA_VISIBLE_DEVICES ({quoted(assigned)}) hides all GPUs"
         raise InputError(f"{hint}; {ADVICE}")
     return gpus
 
@@ -89,8 +93,9 @@ def read_device_list(assigned):
     """Return the names of the GPUs in a value of ``CUDA_VISIBLE_DEVICES``."""
     gpus = [gpu.strip() for gpu in assigned.split(",")]
     # CUDA reads the list up to the first name that is none; SLURM writes NoDevFiles for "no GPU"
-    ends = (i for i, gpu in enumerate(gpus) if gpu in ("", "-1", "NoDevFiles"))
-    return gpus[: next(ends, len(gpus))]
+    ends = (i for i, gpu in enumerate(gpus) if not re.fullmatch(r"[0-9]+|(GPU|MIG)-[\w/-]+", gpu))
+    gpus = gpus[: next(ends, len(gpus))]
+    return gpus if len(set(gpus)) == len(gpus) else []  # by a name that it holds twice, CUDA finds no GPU
 
 
 def _count():

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from trainer.distributed import gpu_lease
 from trainer.distributed.lifetime import ERROR_FILE, end_with_parent
+from trainer.utils.errors import print_error
 
 SAVE_SECONDS = 25  # SLURM leaves 30 s between SIGTERM and SIGKILL unless an administrator changed it
 
@@ -57,7 +58,7 @@ def run_ranks(world_size, arguments):
             try:
                 elastic_launch(config, sys.executable)(*arguments)
             except ChildFailedError as error:
-                print(f"error: {_first_error(error, Path(scratch, 'error'))}", file=sys.stderr)
+                print_error(_first_error(error, Path(scratch, "error")))
                 sys.exit(1)
     except SignalException as ended:
         sys.exit(128 + ended.sigval)
@@ -65,8 +66,8 @@ def run_ranks(world_size, arguments):
 
 def _first_error(error, file):
     """Return the words that the first rank to fail has left, or else its exit status."""
-    if file.exists():
-        return file.read_text()
+    if file.exists() and (words := file.read_text(encoding="utf-8")):
+        return words
     # A killed rank comes first: those that merely followed it ended with status 1, maybe before the launcher looked.
     rank, failure = min(error.failures.items(), key=lambda item: item[1].exitcode)
     how = f"was killed by {failure.signal_name()}" if failure.exitcode < 0 else f"ended with status {failure.exitcode}"

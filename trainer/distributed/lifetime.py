@@ -28,7 +28,7 @@ import traceback
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from trainer.utils.errors import InputError
+from trainer.utils.errors import InputError, print_error
 
 log = logging.getLogger("trainer")
 
@@ -70,9 +70,7 @@ def process_life(is_main=True):
         _ignore_signals()
         if ERROR_FILE in os.environ:
             time.sleep(1)  # if the cause is that another rank has ended, the watcher ends this one first
-        _begin_to_end()
-        _report(error)
-        exit_now(1)
+        _end_with_error(error)
 
 
 def handle_signals(handler):
@@ -101,11 +99,22 @@ def _ignore_signals():
 def exit_now(status):
     """End this process and its workers now. No exit handler runs: it would wait for workers, or for other ranks."""
     _begin_to_end()
-    _kill_workers()
-    logging.shutdown()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(status)
+    try:
+        _kill_workers()
+        logging.shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
+    finally:  # the log's disk may be full
+        os._exit(status)
+
+
+def _end_with_error(error):
+    """Report ``error`` and end this process with status 1."""
+    _begin_to_end()
+    try:
+        _report(error)
+    finally:
+        exit_now(1)
 
 
 def _kill_workers():
@@ -187,13 +196,12 @@ def _watch_heartbeats(seconds):
         time.sleep(left)
     _begin_to_end()
     faulthandler.dump_traceback()
-    _report(
+    _end_with_error(
         InputError(
             f"no step or batch within {seconds / 60:g} minutes (machine: stall_minutes); the stacks above show where "
             "the run waits, e.g. for a file system, a GPU or another rank. Start it again to resume it"
         )
     )
-    exit_now(1)
 
 
 # --- Errors ----------------------------------------------------------------------------------------------------------
@@ -202,14 +210,15 @@ def _watch_heartbeats(seconds):
 def _report(error):
     """Print an error, its last line being "error: ..."; a rank of several leaves this line to the launcher."""
     if not isinstance(error, InputError):
-        traceback.print_exception(error)
+        with suppress(OSError):
+            traceback.print_exception(error)
     words = explain(error)
     if path := os.environ.get(ERROR_FILE):
         log.error("this rank failed: %s", words)
-        with suppress(FileExistsError), Path(path).open("x") as file:  # the first error counts
-            file.write(words)
+        with suppress(FileExistsError), Path(path).open("xb") as file:  # the first error counts
+            file.write(words.encode(errors="backslashreplace"))
     else:
-        print(f"error: {words}", file=sys.stderr, flush=True)
+        print_error(words)
 
 
 def explain(error) -> str:

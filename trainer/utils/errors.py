@@ -1,7 +1,8 @@
 """`InputError`, a problem that the user can fix, and how commands report it."""
 
+import os
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from trainer.utils.text import printable
 
@@ -23,5 +24,18 @@ def exit_on_input_error():
     try:
         yield
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr, flush=True)
+        print_error(error)
         sys.exit(1)
+
+
+def print_error(words):
+    """Print "error: ..." to stderr or, if that cannot take it, as its disk is full, to Snakemake's stderr.
+
+    Rules redirect stderr to their log, and keep Snakemake's as the file descriptor ``VSSL_STDERR``.
+    """
+    line = f"error: {words}"
+    try:
+        print(line, file=sys.stderr, flush=True)
+    except OSError:
+        with suppress(OSError, ValueError):
+            os.write(int(os.environ.get("VSSL_STDERR", "")), f"{line}\n".encode(errors="backslashreplace"))

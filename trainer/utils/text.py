@@ -37,7 +37,7 @@ def listed(items, most=3) -> str:
 
 def check_label(label: str) -> str:
     """Return a label; raise ValueError if a table, or a spreadsheet that opens it, takes it for something else."""
-    if re.search(r"^[=+@-]|[\x00-\x1f\x7f]", label):
+    if re.search(r"^[=+@-]|[\x00-\x1f\x7f-\x9f\u2028\u2029]", label):
         raise ValueError(
             "expected text without control characters that does not begin with = + - @, which spreadsheets take for a "
             f"formula, got {quoted(label)}"

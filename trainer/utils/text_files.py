@@ -9,7 +9,8 @@ from pathlib import Path
 from trainer.utils.errors import InputError
 from trainer.utils.text import check_label
 
-_CONTROL = re.compile(r"[\x01-\x08\x0b\x0c\x0e-\x1f\x7f]")  # all but tab, line feed and carriage return
+# All but tab, line feed and carriage return; some readers take the last two for line ends.
+_CONTROL = re.compile(r"[\x01-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029]")
 _RE_ENCODE = "Save it in that encoding, or download it again"
 
 

@@ -294,8 +294,8 @@ TABLES = {"methods.tsv": MethodRow, "sources.tsv": SourceRow, "published.tsv": P
 
 def documentation() -> dict[Path, str]:
     """Return the contents of the files that are written from the classes above, by path."""
-    text = README.read_text()
-    defaults = yaml.safe_load((ROOT / "config/config.yaml").read_text())
+    text = README.read_text(encoding="utf-8")
+    defaults = yaml.safe_load((ROOT / "config/config.yaml").read_text(encoding="utf-8"))
     keys = list(documented_keys(Config))
     config_rows = [(key, kind, _default(defaults, key), words) for key, kind, _, words in keys if "<" not in key]
     recipe_rows = [
@@ -337,4 +337,4 @@ def _fill(text, name, table):
 if __name__ == "__main__":
     for path, content in documentation().items():
         with atomic_write(path) as partial:
-            partial.write_text(content)
+            partial.write_text(content, encoding="utf-8")

@@ -25,7 +25,7 @@ rule predict:
     message:
         "Predict the test set by {wildcards.method} on {wildcards.dataset}, seed {wildcards.seed} (GPUs: {resources.gpu}; log: {log})"
     shell:
-        "exec python -m trainer.evaluate predict --config={input.config:q} --gpus {resources.gpu} > {log:q} 2>&1"
+        "exec python -m trainer.evaluate predict --config={input.config:q} --gpus {resources.gpu} 3>&2 > {log:q} 2>&1"
 
 
 rule score:
@@ -52,7 +52,7 @@ rule score:
     message:
         "Score {wildcards.method} on {wildcards.dataset}, seed {wildcards.seed}"
     shell:
-        "python -m trainer.evaluate score --config={input.config:q} > {log:q} 2>&1"
+        "python -m trainer.evaluate score --config={input.config:q} 3>&2 > {log:q} 2>&1"
 
 
 rule bootstrap:
@@ -79,4 +79,4 @@ rule bootstrap:
         "Score resamples of {wildcards.method} on {wildcards.dataset}, seed {wildcards.seed}"
     shell:
         "python -m trainer.evaluate bootstrap --config={input.config:q} --resamples {params.options[resamples]}"
-        " --seed {params.options[seed]} > {log:q} 2>&1"
+        " --seed {params.options[seed]} 3>&2 > {log:q} 2>&1"

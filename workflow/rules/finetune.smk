@@ -37,7 +37,7 @@ rule check_checkpoint:
         "Check that {input} fits its backbone"
     shell:
         "python -m trainer.models.inspect --backbone {params.row[backbone]:q} --layout {params.row[layout]:q}"
-        " -- {input:q} > {output:q} 2> {log:q}"
+        " -- {input:q} 3>&2 > {output:q} 2> {log:q}"
 
 
 rule finetune:
@@ -68,4 +68,4 @@ rule finetune:
     message:
         "Fine-tune {wildcards.method} on {wildcards.dataset}, seed {wildcards.seed} (GPUs: {resources.gpu}; log: {log})"
     shell:
-        "exec python -m trainer.train --config={input.config:q} --gpus {resources.gpu} > {log:q} 2>&1"
+        "exec python -m trainer.train --config={input.config:q} --gpus {resources.gpu} 3>&2 > {log:q} 2>&1"

@@ -13,6 +13,8 @@ if (CHECKOUT := Path(workflow.current_basedir.get_path_or_uri(secret_free=True))
 
 workflow.deployment_settings.conda_not_block_search_path_envvars = True  # --sdm conda would hide PYTHONPATH from jobs
 
+os.environ.update(VSSL_STDERR="3")  # rules keep Snakemake's stderr as this descriptor: their log's disk may be full
+
 from trainer.utils.errors import exit_on_input_error
 from workflow.lib.config_files import find, read_settings
 

@@ -127,7 +127,7 @@ if __name__ == "__main__":
             snakemake.params.benchmarks,
             snakemake.params.frames,
             snakemake.config,
-            yaml.safe_load(Path(snakemake.input.recipe).read_text()),
+            yaml.safe_load(Path(snakemake.input.recipe).read_text(encoding="utf-8")),
             snakemake.params.method_rows,
             bool(snakemake.wildcards.partial),
         )

@@ -159,3 +159,13 @@ def test_loaders_do_not_use_the_generator_of_dropout(training_clips):
     before = torch.get_rng_state()
     epoch(loaders.training_loader(training_clips, run_settings()), 0)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_loaders_with_workers_ask_for_shared_memory(training_clips, monkeypatch):
+    asked = []
+    monkeypatch.setattr(loaders, "check_shared_memory", asked.append)
+    loaders.training_loader(training_clips, run_settings())
+    assert not asked
+    loaders.training_loader(training_clips, run_settings(workers=2, world_size=2))
+    clips = 2 * 2 * 2 * 2  # of a micro-batch, ahead, workers, ranks
+    assert asked[0] >= clips * training_clips[0, 0].clip.nbytes

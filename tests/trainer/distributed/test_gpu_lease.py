@@ -284,10 +284,11 @@ def test_gpus_that_do_not_divide_the_micro_batches_stay_free(four_gpus, tmp_path
         assert len(mine) == used
 
 
-@pytest.mark.parametrize("hidden", ["", "-1", "NoDevFiles"])
+@pytest.mark.parametrize("hidden", ["", "-1", "NoDevFiles", "-1,0", "none", "0,1,0", "GPU-8f3c,GPU-8f3c"])
 def test_hidden_gpus_are_reported(four_gpus, monkeypatch, hidden):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", hidden)
-    with pytest.raises(InputError, match="hides all GPUs; set `machine: device: cpu`"):
+    message = rf"^CUDA_VISIBLE_DEVICES \('{hidden}'\) hides all GPUs; set `machine: device: cpu`"
+    with pytest.raises(InputError, match=message):
         gpu_lease.visible()
 
 

@@ -197,7 +197,9 @@ def test_a_checkpoint_is_found_by_its_name_and_not_by_a_pattern(tmp_path):
 # --- Labels ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("label", ['=HYPERLINK("http://x")', "+1", "-Ours", "@SUM(A1)", "a\x1b[2Jb", "a\0b"])
+@pytest.mark.parametrize(
+    "label", ['=HYPERLINK("http://x")', "+1", "-Ours", "@SUM(A1)", "a\x1b[2Jb", "a\x9b2Jb", "a\u2028b", "a\0b"]
+)
 def test_labels_that_a_spreadsheet_or_terminal_would_run(tmp_path, label):
     path = write_methods(tmp_path / "methods.tsv", ROW, ROW | {"label": label})
     words = "expected text without control characters that does not begin with = + - @, which spreadsheets take for a"

@@ -43,7 +43,7 @@ def found_runs(folder, dataset, method) -> dict[str, dict]:
     for path in sorted(Path(folder, "runs", dataset, method).glob("seed*/config.yaml")):
         if (path.parent / "metrics.json").exists():
             with explain_damage(path):
-                found[str(path.parent)] = yaml.safe_load(path.read_text())
+                found[str(path.parent)] = yaml.safe_load(path.read_text(encoding="utf-8"))
     return found
 
 

@@ -20,7 +20,7 @@ def render(template, **values) -> str:
 
 def inline_svg(path: Path) -> str:
     """Return a figure as an SVG element for a page: without XML head, and without ids that nothing refers to."""
-    text = path.read_text()
+    text = path.read_text(encoding="utf-8")
     text = text[text.index("<svg") :]
     used = set(re.findall(r"#([\w.-]+)", text))
     text = re.sub(r' id="([^"]+)"', lambda found: found[0] if found[1] in used else "", text)

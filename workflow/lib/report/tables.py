@@ -202,7 +202,7 @@ def write_table(rows: pd.DataFrame, texts: list[TextTable], output, digits=2):
     write_csv(rows, output.csv, digits)
     for path, write in ((output.markdown, markdown), (output.latex, latex)):
         with atomic_write(path) as partial:
-            partial.write_text("\n".join(map(write, texts)))
+            partial.write_text("\n".join(map(write, texts)), encoding="utf-8")
 
 
 def write_csv(rows: pd.DataFrame, path, digits=2):

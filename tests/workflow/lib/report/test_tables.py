@@ -1,6 +1,9 @@
 """Tables: numbers, order, highlights, pending runs and sources."""
 
 import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -18,6 +21,7 @@ from tests.helpers.made_up_results import (
     write_published,
     write_run,
 )
+from tests.helpers.paths import ROOT
 from trainer.config import Run, fingerprint
 from trainer.utils import settings
 from trainer.utils.errors import InputError
@@ -242,6 +246,24 @@ def test_both_datasets_side_by_side(tmp_path):
         *("Charades", "Charades published", "Charades difference"),
     ]
     assert [row[0].text for row in text.rows] == ["No pre-training", "MoCo", "VideoMoCo", "Supervised"]
+
+
+IN_ANY_LOCALE = r"""
+import sys
+from types import SimpleNamespace
+import pandas as pd
+from workflow.lib.report.tables import write_table
+from workflow.lib.report.text_table import Cell, TextTable
+names, label = ("csv", "markdown", "latex"), "M\u00e9thode"
+output = SimpleNamespace(**{name: f"{sys.argv[1]}/{name}" for name in names})
+write_table(pd.DataFrame({"label": [label]}), [TextTable("Table", {"Method": [Cell(label)]}, "")], output)
+"""
+
+
+def test_tables_are_utf8_in_any_locale(tmp_path):
+    ascii_only = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    subprocess.run([sys.executable, "-c", IN_ANY_LOCALE, tmp_path], cwd=ROOT, env=os.environ | ascii_only, check=True)
+    assert all("Méthode" in (tmp_path / name).read_text(encoding="utf-8") for name in ("csv", "markdown", "latex"))
 
 
 def test_markdown_is_aligned_and_latex_is_escaped():
