@@ -27,7 +27,7 @@ def labels(rows, classes):
 def _weight(name, shape):
     if name.endswith("num_batches_tracked"):
         return np.zeros(shape, np.int64)
-    u = _uniform(name, prod(shape)).reshape(shape)
+    u = uniform(name, prod(shape)).reshape(shape)
     if name.startswith("projection."):
         return (2 * u - 1) * 0.5
     if len(shape) == 5:
@@ -37,7 +37,7 @@ def _weight(name, shape):
     return 0.2 * u - 0.1
 
 
-def _uniform(name, count):
+def uniform(name, count):
     """Return a hash of (name, index) in [0, 1): MurmurHash3's finalizer over 32 bits."""
     x = (np.arange(count, dtype=np.uint64) * 2654435761 + crc32(name.encode())) & 0xFFFFFFFF
     for shift, factor in ((16, 0x85EBCA6B), (13, 0xC2B2AE35), (16, None)):
@@ -53,7 +53,7 @@ def vit_weights(shapes):
 
 
 def _vit_weight(name, shape):
-    u = _uniform(name, prod(shape)).reshape(shape)
+    u = uniform(name, prod(shape)).reshape(shape)
     if name.startswith("head."):
         return (2 * u - 1) * 0.5
     if len(shape) > 1:

@@ -6,10 +6,13 @@ import torch
 from torch import nn
 
 from tests.helpers import formulas
+from tests.helpers.config import read_yaml
 from tests.helpers.paths import FIXTURES
 from trainer.models.network import Network
 from trainer.models.vit import VisionTransformer
 from trainer.tasks.ava import AvaHead
+
+RECIPE = read_yaml("recipes.yaml")["recipes"]["vit"]["ava"]
 
 
 def expected(name):

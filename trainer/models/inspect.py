@@ -17,7 +17,7 @@ from trainer.models.backbones import BACKBONES
 from trainer.models.checkpoints import find_backbone, named_tensors
 from trainer.models.layouts import LAYOUTS, as_published
 from trainer.models.matching import closest_backbone, group_keys, match_layout, named_shapes
-from trainer.models.methods_table import LOCAL_TABLE, PUBLISHED_TABLE, add_method
+from trainer.models.methods_table import LOCAL_TABLE, PUBLISHED_TABLE, add_method, baselines
 from trainer.models.safe_load import Placeholder, read_checkpoint
 from trainer.models.vit_files import family
 from trainer.utils.errors import exit_on_input_error
@@ -102,7 +102,8 @@ def _group_lines(tensors, match):
         role = "backbone" if keys is used else "not used"
         numbers = sum(tensors[key].numel() for key in keys) / 1e6
         first = f"{shown(keys[0])} {shortened(str(list(tensors[keys[0]].shape)))}"
-        yield f"  {role} {shown(group)}: {len(keys)} of {numbers:.2f} M numbers, first {first}"
+        count = f"{len(keys)} tensor{'s' * (len(keys) > 1)}"
+        yield f"  {role} {shown(group)}: {count}, {numbers:.2f} M numbers, first {first}"
 
 
 def _row_lines(backbone, match, tensors):
@@ -114,11 +115,12 @@ def _row_lines(backbone, match, tensors):
         yield "  position table: " + ("VideoMAE's, as the file has none" if match.absent_positions else "in the file")
         norm = match.keys["norm.weight"]
         yield f"  last norm: {shown(norm)}" + ", fine-tuned after the mean over tokens" * ("fc_norm" in norm)
-    yield f"  row: backbone {backbone}, recipe {record.recipe}, layout auto"
+    yield f"  row: backbone {backbone}, recipe {record.recipe}, layout auto, mean {record.mean}"
 
 
 def _add(args, backbone):
     """Append the file to the table and print the commands that come next."""
+    recipe = args.recipe or BACKBONES[backbone].recipe
     method = add_method(
         args.table,
         args.add,
@@ -126,7 +128,7 @@ def _add(args, backbone):
         pretraining=args.pretraining,
         layout=args.layout,
         backbone=backbone,
-        recipe=args.recipe or BACKBONES[backbone].recipe,
+        recipe=recipe,
         mean=BACKBONES[backbone].mean,
     )
     print(f"added {method} to {args.table}; next:")
@@ -134,7 +136,7 @@ def _add(args, backbone):
     table = [] if known else [f"local_methods_table={args.table.resolve()}"]
     for target, settings in (
         (f"results/checkpoints/{method}.txt", table),
-        ("results/ava_table.csv", [f"methods=[scratch, {method}]", *table]),
+        ("results/ava_table.csv", [f"methods=[{', '.join([*baselines(recipe), method])}]", *table]),
     ):
         config = ["--config", *map(quote, settings)] if settings else []
         print(" ", *["snakemake", target, *config])

@@ -1,6 +1,6 @@
 """Where each published checkpoint keeps the backbone, and by which names; without PyTorch, as its import is slow."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from trainer.utils.text import quoted
 
@@ -37,7 +37,7 @@ class Layout:
     entry: str  # of the saved dictionary, "" where the tensors are its entries
     prefix: str  # of their names; DataParallel may have put "module." before it
     scheme: str  # of the rest of their names
-    with_positions: bool = False  # the file must hold the position table, as it is not VideoMAE's
+    with_positions: bool = False  # the file holds the position table, as it is not VideoMAE's
 
     def __str__(self):
         parts = [f"{kind} {quoted(text)}" for kind, text in (("entry", self.entry), ("prefix", self.prefix)) if text]
@@ -72,8 +72,7 @@ WRAPPERS = ("", "module.", "_orig_mod.", "module._orig_mod.")  # of DataParallel
 
 
 def as_published(place: Layout) -> str:
-    """Return ", as NAME" if published checkpoints keep the backbone at that place, else nothing."""
-    prefix = place.prefix.removeprefix("module.").removeprefix("_orig_mod.")
-    here = (place.entry, prefix, place.scheme)
-    names = [name for name, layout in LAYOUTS.items() if (layout.entry, layout.prefix, layout.scheme) == here]
-    return f", as {' and '.join(names)}" if names else ""
+    """Return ", as NAMES" if published checkpoints keep the backbone at that place, else nothing."""
+    place = replace(place, prefix=place.prefix.removeprefix("module.").removeprefix("_orig_mod."))
+    names = [name for name, layout in LAYOUTS.items() if layout == place]
+    return f", as {', '.join(names)}" if names else ""

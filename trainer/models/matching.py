@@ -103,7 +103,8 @@ def _matches_in(entry, tensors, expected):
         schemes.setdefault(prefix, scheme)
     for prefix, scheme in islice(schemes.items(), MOST_PLACES):
         if not _is_momentum_copy(prefix, tensors):
-            yield _match_at(Layout(entry, prefix, scheme), tensors, expected)
+            with_positions = POSITIONS in expected and prefix + POSITIONS in tensors
+            yield _match_at(Layout(entry, prefix, scheme, with_positions), tensors, expected)
 
 
 def _most_parts(names):

@@ -52,6 +52,13 @@ def add_method(table, label: str, checkpoint, published=PUBLISHED_TABLE, **colum
     return method
 
 
+def baselines(recipe: str, published=PUBLISHED_TABLE) -> list[str]:
+    """Return the ids of the rows without pre-training that are fine-tuned by ``recipe``."""
+    _, header = _read_table(published)
+    rows = [dict(zip(header, cells, strict=True)) for _, cells in _lines(Path(published).read_text("utf-8"))][1:]
+    return [row["method"] for row in rows if row["pretraining"] == "none" and row["recipe"] == recipe]
+
+
 def method_id(label: str) -> str:
     """Return the id of a method: ``label`` in small letters, digits and _."""
     method = re.sub(r"[^a-z0-9]+", "_", label.lower()).strip("_")

@@ -31,7 +31,8 @@ FAMILIES = {  # by the beginning of a name, without "module."
     "videomae.": "VideoMAE of Hugging Face",
     "backbone.": "V-JEPA",
     "encoder.": "VideoMAE, MGMAE, SMILE or EVEREST (they have the same names)",
-    "head.": "a fine-tuned file of the VideoMAE family",
+    "head.": "VideoMAE, MGMAE, SIGMA, SMILE, MME, EVEREST, UMT or MVD, fine-tuned (if MVD, take its pre-trained file, "
+    "as this one lacks the position table)",
 }
 
 

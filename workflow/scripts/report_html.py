@@ -35,6 +35,7 @@ def report(
     the selected rows of the methods table, {method: row}; ``partial``: whether jobs may be running.
     """
     groups = [group for results in datasets for group in results.by_recipe()]
+    finished = [group for group in groups if len(group.runs)]
     return render(
         template,
         duration=duration,
@@ -52,8 +53,8 @@ def report(
         figures=[figure_on_page(Path(path), [results.dataset for results in datasets]) for path in figures],
         costs=step_costs(benchmarks, gpus_of_runs(datasets), partial).to_dict("records"),
         changed_settings=changed_settings(config, published, method_rows),
-        failures=[find_failures(results) for results in datasets if len(results.runs)],
-        examples=[best_run_examples(results) for results in datasets if len(results.runs)],
+        failures=list(map(find_failures, finished)),
+        examples=list(map(best_run_examples, finished)),
         config=yaml.safe_dump(config, sort_keys=False, allow_unicode=True),
         colors=BOX_COLORS,
         now=datetime.now().astimezone().strftime(f"{DATE} %Z"),

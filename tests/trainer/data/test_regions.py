@@ -5,12 +5,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tests.helpers.published_vit import expected
+from tests.helpers.published_vit import RECIPE, expected
 from trainer.data.clips import indices_around
 from trainer.data.regions import extended, jittered, pixels_in_crop, regions_in_crop
-from trainer.data.transforms import ResizeCrop, full_frame, shift_hsv, uint8_resizer
+from trainer.data.transforms import ResizeCrop, full_frame, hsv_jitter, shift_hsv, uint8_resizer
+from trainer.models.backbones import BACKBONES
+from trainer.models.methods_table import DEFAULTS
 
 GOLDEN = expected("transforms")
+CLIP, BOXES = RECIPE["clip"], RECIPE["boxes"]
+SHORT, CROP = CLIP["test_short_side"], CLIP["crop"]
 
 
 def frame_of(width, height, time=0):
@@ -21,13 +25,24 @@ def frame_of(width, height, time=0):
 def test_sizes():
     for (width, height), resized in GOLDEN["resize"]["sizes [[w, h], [new w, new h]]"]:
         if min(width, height) != 256:  # the reference swaps the sides of such a frame
-            assert full_frame(height, width, 256).resized == tuple(resized[::-1])
+            assert full_frame(height, width, SHORT).resized == tuple(resized[::-1])
+
+
+@pytest.mark.parametrize("case", GOLDEN["resize"]["pixel_cases"], ids=lambda case: str(case["frame_w_h"]))
+def test_pixels_are_resized_exactly(case):
+    width, height = case["frame_w_h"]
+    geometry = full_frame(height, width, SHORT)
+    clip = np.stack([uint8_resizer(geometry)(frame_of(width, height, time)) for time in case["times"]])
+    assert list(clip.shape[2:0:-1]) == case["out_w_h"]
+    assert np.array_equal(clip[:, ::32, ::32], case["pixels[t, ::32, ::32, c]"])
+    assert clip.mean() == pytest.approx(case["mean"], rel=1e-12)
+    np.testing.assert_allclose(pixels_in_crop(np.array(case["boxes"]), geometry), case["boxes_out"], atol=1e-4)
 
 
 @pytest.mark.parametrize("case", GOLDEN["crop_and_flip"]["cases"], ids=str)
 def test_boxes_are_cropped_and_mirrored(case):
     (width, height), (left, top) = case["frame_w_h"], case["x1_y1"]
-    geometry = ResizeCrop((height, width), (height, width), (224, 224), top, left)
+    geometry = ResizeCrop((height, width), (height, width), (CROP, CROP), top, left)
     boxes = np.array(case["boxes"], dtype=float)
     np.testing.assert_allclose(pixels_in_crop(boxes, geometry), case["boxes_after_crop"], atol=1e-4)
     mirrored = pixels_in_crop(boxes, replace(geometry, flip=True))
@@ -36,19 +51,23 @@ def test_boxes_are_cropped_and_mirrored(case):
 
 def test_boxes_of_annotations():
     golden = GOLDEN["boxes_of_clips"]
+    sizes = {film: (width, height) for film, width, height in golden["films_in_order [name, w, h]"]}
     rows = {(film, second, *corners[:4]) for film, second, *corners in golden["csv_rows"]}
-    for item in golden["train_items"]:
-        (width, height), whole = item["frame_w_h"], None
+    for film, second, (x, y, w, h), score in golden["detections [film, second, bbox xywh, score]"]:
+        if score >= BOXES["min_score"]:
+            rows.add((film, second, *(np.array([x, y, x + w, y + h]) / (sizes[film] * 2)).tolist()))
+    for item in golden["train_items"] + golden["test_items"]:
+        width, height = item["frame_w_h"]
         whole = ResizeCrop((height, width), (height, width), (height, width))
         boxes = np.array([row[2:] for row in sorted(rows) if row[:2] == (item["movie"], item["second"])])
-        ours = regions_in_crop(boxes, whole, "alphaction").tolist()
+        ours = regions_in_crop(boxes, whole, BOXES["convention"]).tolist()
         for wanted in item["boxes_x1y1x2y2"]:
             assert any(np.allclose(box, wanted, atol=1e-4) for box in ours), wanted
 
 
 def test_jitter():
     golden = GOLDEN["box_jitter"]["random_aug"]
-    boxes, amounts = np.array(golden["boxes"], dtype=float), (0.2, 0.1, 0.1, 0.05)
+    boxes, amounts = np.array(golden["boxes"], dtype=float), BOXES["jitter"]
     draws = np.array(golden["draws_x1_y1_x2_y2"])
     np.testing.assert_allclose(jittered(boxes, (224, 224), amounts, draws), golden["out"], atol=1e-4)
     for extreme in golden["extremes"]:
@@ -59,7 +78,7 @@ def test_jitter():
 def test_extension():
     for case in GOLDEN["box_jitter"]["extend"]["cases"]:
         width, height = case["image_w_h"]
-        ours = extended(np.array(case["boxes"], dtype=float), (height, width), (0.1, 0.05))
+        ours = extended(np.array(case["boxes"], dtype=float), (height, width), BOXES["extension"])
         np.testing.assert_allclose(ours, case["out"], atol=1e-4)
 
 
@@ -71,20 +90,32 @@ def test_colors():
         assert np.array_equal(clip.reshape(-1, 3), case["rgb_out"])
 
 
+def test_shifts_of_colors_have_the_published_bounds():
+    class Drawn:
+        def integers(self, low, high, endpoint):
+            bounds.append(f"randint({low},{high})")
+            return 0
+
+    bounds = []
+    hsv_jitter(Drawn(), np.zeros((1, 2, 2, 3), np.uint8), CLIP["hsv_jitter"])
+    assert bounds == GOLDEN["hsv_jitter"]["cases"][0]["drawn_as"]
+
+
 @pytest.mark.parametrize("case", GOLDEN["pipeline"]["cases"], ids=lambda case: str(case["frame_w_h"]))
 def test_a_whole_clip(case):
     (width, height), draws = case["frame_w_h"], [value for _, value in case["draws_in_order"]]
-    geometry = full_frame(height, width, 256)
+    geometry = full_frame(height, width, SHORT)
     if training := case["mode"] == "train":
         resized_height, resized_width = geometry.resized
-        left, top = int(draws[0] * (resized_width - 224)), int(draws[1] * (resized_height - 224))
-        geometry = replace(geometry, crop=(224, 224), top=top, left=left, flip=draws[5] < 0.5)
+        left, top = int(draws[0] * (resized_width - CROP)), int(draws[1] * (resized_height - CROP))
+        geometry = replace(geometry, crop=(CROP, CROP), top=top, left=left, flip=draws[5] < 0.5)
     times = indices_around(case["raw_frames"] // 2, 16, 4, case["raw_frames"], lead=31)
     resize = uint8_resizer(geometry)
     clip = np.stack([resize(frame_of(width, height, time)) for time in times])
     if training:
         shift_hsv(clip, draws[2:5])
-    pixels = (clip.transpose(3, 0, 1, 2) - np.array([122.7717, 115.9465, 102.9801]).reshape(3, 1, 1, 1)) / 57.375
+    mean = 255 * np.array(BACKBONES["vit_b_16"].mean.split(","), dtype=float)
+    pixels = (clip - mean).transpose(3, 0, 1, 2) / (255 * float(DEFAULTS["std"]))
     assert list(pixels.shape) == case["output_shape_CTHW"]
     np.testing.assert_allclose(pixels[:, [0, 7, 15], ::75, ::75], case["pixels[c, (0,7,15), ::75, ::75]"], atol=1e-5)
     boxes = pixels_in_crop(np.array(case["boxes"], dtype=float), geometry)
@@ -95,4 +126,5 @@ def test_frames_are_those_of_the_published_instants():
     for case in GOLDEN["clip_frames"]["cases"]:
         if case["segments"].startswith("25 frames"):
             offsets = np.array(case["offset_from_first_frame_of_key_second"])
-            assert indices_around(3000, 16, 4.8, 6000, lead=37.2).tolist() == (3000 + np.rint(offsets * 1.2)).tolist()
+            ours = indices_around(3000, CLIP["num_frames"], CLIP["stride"], 6000, lead=CLIP["lead"])
+            assert ours.tolist() == (3000 + np.rint(offsets * 30 / 25)).tolist()

@@ -97,6 +97,14 @@ def test_equal_to_alphactions_evaluator_without_ties(name):
     assert table.mean() == pytest.approx(wanted["mAP"], abs=1e-9)
 
 
+@pytest.mark.parametrize(("name", "tolerance"), [("small_a", 3.5e-3), ("medium_a", 1e-4)])
+def test_close_to_alphactions_evaluator_with_ties(name, tolerance):
+    results = json.loads((FIXTURES / "vit" / "ava_eval_alphaction.json").read_text())["results"]
+    [wanted] = [r for r in results if (r["set"], r["detections"]) == (f"ava_eval/{name}", "det.csv")]
+    ours = frame_map(*load(name, "det")[:4], protocol="alphaction")["ap"].mean()
+    assert ours == pytest.approx(wanted["mAP"], abs=tolerance)
+
+
 @pytest.mark.parametrize("name", ["small_a", "medium_a"])
 def test_ties_rank_later_rows_first(name):
     truth, detections, classes, excluded, expected = load(name, "det")

@@ -119,7 +119,7 @@ def test_the_report_tells_what_was_left(hollow, backbone, tmp_path):
     }
     assert str(report) == (
         f"{tmp_path}/moco.pth: all 222 tensors loaded by layout auto (entry 'state_dict', prefix 'module.encoder_q.', "
-        "torchvision names, as moco and video_moco); keys not used: module.encoder_q.fc (2), module.encoder_k (224), "
+        "torchvision names, as moco, video_moco); keys not used: module.encoder_q.fc (2), module.encoder_k (224), "
         "module.queue (1), module.queue_ptr (1)"
     )
 
@@ -213,9 +213,7 @@ def test_a_tensor_of_another_type_or_twice(hollow, refusal, tmp_path):
 def test_a_layout_named_wrongly(hollow, refusal, tmp_path):
     path = tmp_path / "moco.pth"
     write_checkpoint("moco", path, hollow["r2plus1d_18"])
-    advice = (
-        "Layout auto fits: entry 'state_dict', prefix 'module.encoder_q.', torchvision names, as moco and video_moco."
-    )
+    advice = "Layout auto fits: entry 'state_dict', prefix 'module.encoder_q.', torchvision names, as moco, video_moco."
     message = refusal(path, "rspnet")
     assert "by layout rspnet: expected tensors under 'model'; the file has 'state_dict'." in message
     assert advice in message

@@ -28,7 +28,7 @@ def test_the_command_tells_what_fits(layout, hollow, tmp_path, capsys):
     main([str(tmp_path / FILES[layout])])
     *content, verdict = capsys.readouterr().out.splitlines()
     assert verdict.startswith(f"fits {backbone_of(layout)} whole: ")
-    assert layout in re.split(", as |, | and ", verdict)
+    assert layout in re.split(", as |, ", verdict)
     assert any(line.startswith(f"  backbone {'module.' if 'module.' in verdict else ''}") for line in content)
 
 
@@ -39,7 +39,7 @@ def test_the_command_ends_with_1_where_nothing_fits(hollow, tmp_path, capsys):
     assert ended.value.code == 1
     told = capsys.readouterr()
     assert "  amp_scaler: GradScaler (not read)" in told.out
-    assert "  not used module.1: 13 of " in told.out
+    assert "  not used module.1: 13 tensors, " in told.out
     assert "error: " in told.err
     assert "set the method's `backbone` to r2plus1d_18_tclr" in told.err
 
@@ -56,8 +56,9 @@ def test_the_command_finds_the_backbone_that_fits(name, hollow, tmp_path, capsys
     *content, verdict = capsys.readouterr().out.splitlines()
     names = "vit names" if BACKBONES[name].depth else "torchvision names, as supervised"
     assert verdict == f"fits {name} whole: {len(hollow[name])} tensors; {names}"
-    assert "  not used fc: 1 of 0.20 M numbers, first fc.weight [400, 512]" in content
-    assert content[-1] == f"  row: backbone {name}, recipe {BACKBONES[name].recipe}, layout auto"
+    assert "  not used fc: 1 tensor, 0.20 M numbers, first fc.weight [400, 512]" in content
+    record = BACKBONES[name]
+    assert content[-1] == f"  row: backbone {name}, recipe {record.recipe}, layout auto, mean {record.mean}"
 
 
 def test_the_command_tells_what_an_incomplete_backbone_lacks(hollow, tmp_path, capsys):
@@ -86,7 +87,7 @@ def test_text_of_a_file_is_printed_without_control_characters(hollow, tmp_path, 
     out = capsys.readouterr().out
     assert all(line.isprintable() for line in out.splitlines())
     assert r"  'key\x1b[2J\r\n': 'text\x1b]0;title\x07'" in out
-    assert r"not used 'head\x1b[2J\r\n': 1 of" in out
+    assert r"not used 'head\x1b[2J\r\n': 1 tensor" in out
 
 
 def test_contents_are_printed_in_short(hollow, tmp_path, capsys):
@@ -133,7 +134,7 @@ def test_add_to_the_default_table(hollow, tmp_path, capsys, monkeypatch):
     assert row == f"mine\tMine\tsupervised\t{path}\t\tsupervised\tr2plus1d_18_tclr\tlong\t1e-5\trgb\t0.45\t0.225"
     assert capsys.readouterr().out.splitlines()[-2:] == [
         "  snakemake results/checkpoints/mine.txt",
-        "  snakemake results/ava_table.csv --config 'methods=[scratch, mine]'",
+        "  snakemake results/ava_table.csv --config 'methods=[mine]'",  # nothing else has its recipe
     ]
 
 

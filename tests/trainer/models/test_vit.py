@@ -119,3 +119,28 @@ def test_positions_stay_float32_under_autocast():
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
         assert backbone._positions((2, 2, 2)).dtype == torch.float32
         assert backbone(torch.zeros(1, 3, 4, 32, 32)).dtype == torch.float32
+
+
+@pytest.mark.long
+def test_a_tubelet_of_one_frame_is_one_of_two_equal_frames():
+    """UMT's transformer at its true size, for which there is no fixture, by that of the others, for which there is."""
+    torch.manual_seed(0)
+    of_one = build_backbone("vit_b_16_umt").eval()
+    with torch.device("meta"):
+        of_two = build_backbone("vit_b_16").eval()
+    weights = of_one.state_dict()
+    halves = (weights["patch_embed.proj.weight"] / 2).repeat(1, 1, 2, 1, 1)
+    of_two.load_state_dict(weights | {"patch_embed.proj.weight": halves}, assign=True)
+    clips = formulas.clips((1, 3, BACKBONES["vit_b_16_umt"].num_frames, 224, 224)).float()
+    with torch.inference_mode():
+        features = of_one(clips)
+        assert features.shape == (1, 768, 8, 14, 14)
+        torch.testing.assert_close(features, of_two(clips.repeat_interleave(2, dim=2)), atol=1e-4, rtol=0)
+
+
+def test_a_batch_is_padded_as_published():
+    for case in expected("transforms")["padding"]["cases"]:
+        if len({tuple(clip) for clip in case["clips"]}) == 1:  # others never share a batch here
+            with torch.device("meta"):
+                features = VisionTransformer(24, 1, 2, 2)(torch.empty(len(case["clips"]), *case["clips"][0]))
+            assert [16 * size for size in features.shape[3:]] == case["batch"][3:]

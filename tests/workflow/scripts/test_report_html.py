@@ -218,7 +218,7 @@ def test_the_page_names_damaged_runs_and_files(tmp_path):
 def test_examples_are_of_the_best_run(tmp_path):
     results = with_predictions(tmp_path, made_up(tmp_path / "runs"))
     shown = best_run_examples(results)
-    assert (shown.dataset, shown.method, shown.missing) == ("Charades", "Supervised", "")
+    assert (shown.title, shown.method, shown.missing) == ("Charades", "Supervised", "")
     assert [example.title for example in shown.examples] == ["-v"]
 
 
@@ -257,7 +257,18 @@ def test_without_a_baseline_failures_are_of_the_best_method_alone(tmp_path):
     found = find_failures(results)
     assert [run.method for run in found.runs] == ["Supervised"] and found.classes is None
     other = with_recipes(made_up(tmp_path / "all"), "vit", "r2plus1d", "r2plus1d", "r2plus1d")
-    assert [run.method for run in find_failures(other).runs] == ["Supervised"]
+    assert [run.method for run in find_failures(other.by_recipe()[1]).runs] == ["Supervised"]
+
+
+def test_each_recipe_has_its_own_examples_and_failures(tmp_path):
+    results = with_predictions(tmp_path, made_up(tmp_path / "runs"))
+    results = with_recipes(results, "vit", "r2plus1d", "r2plus1d", "vit")
+    text = report(TEMPLATE, [results], [], tmp_path / "none", tmp_path / "none", CONFIG, PUBLISHED, METHOD_ROWS)
+    for recipe, best, failures in (("vit", "Supervised", 2), ("r2plus1d", "VideoMoCo", 1)):
+        title = f"Charades with recipe {recipe}"
+        assert f"<h3>{title}: {best}, the method with the highest mAP</h3>" in text
+        found = re.search(rf"<h3>{title}</h3>(.*?)<h[23]", text, re.DOTALL)[1]
+        assert re.findall("<h4>(.*?)</h4>", found) == [best, "No pre-training"][:failures]
 
 
 def test_evenly_spaced():

@@ -52,21 +52,21 @@ class Example:
 class RunExamples:
     """Examples of one run's predictions."""
 
-    dataset: str  # title
+    title: str  # of the dataset, and the recipe where there are several
     method: str  # label
     examples: list[Example]
     missing: str = ""  # why there are none
 
 
 def best_run_examples(results: Results) -> RunExamples:
-    """Return examples of the best run of the method with the highest mean mAP."""
+    """Return examples of the best run of the method with the highest mean mAP; ``results``: of one recipe."""
     best = mean_map(results).idxmax()
     runs = results.runs[results.runs.method == best]
-    label = results.methods.label[best]
+    title, label = results.title + results.with_recipe, results.methods.label[best]
     try:
-        return RunExamples(results.title, label, run_examples(runs.folder[runs["mAP"].idxmax()]))
+        return RunExamples(title, label, run_examples(runs.folder[runs["mAP"].idxmax()]))
     except (InputError, OSError) as error:  # e.g. frames or lists that were deleted after the training
-        return RunExamples(results.title, label, [], str(error))
+        return RunExamples(title, label, [], str(error))
 
 
 def run_examples(folder, count=EXAMPLES) -> list[Example]:

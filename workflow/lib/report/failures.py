@@ -41,23 +41,22 @@ class RunFailures:
 
 
 @dataclass(frozen=True)
-class DatasetFailures:
+class Failures:
     """The failures of two methods side by side, and the classes that explain the difference of their mAP."""
 
-    dataset: str  # title
+    title: str  # of the dataset, and the recipe where there are several
     runs: list[RunFailures]  # the best method, then no pre-training
     classes: TextTable | None
 
 
-def find_failures(results: Results) -> DatasetFailures:
-    """Return the failures of the method with the highest mAP, and of no pre-training by the same recipe."""
+def find_failures(results: Results) -> Failures:
+    """Return the failures of the method with the highest mAP, and of no pre-training; ``results``: of one recipe."""
     means = mean_map(results).dropna()
     best = means.idxmax()
-    [group] = [group for group in results.by_recipe() if best in group.methods.index]
-    baseline = [method for method in group.pretrained("none") if method in means.index and method != best]
+    baseline = [method for method in results.pretrained("none") if method in means.index and method != best]
     runs = [run_failures(results, method) for method in [best, *baseline[:1]]]
     classes = explain_difference(results, best, baseline[0]) if baseline else None
-    return DatasetFailures(results.title, runs, classes)
+    return Failures(results.title + results.with_recipe, runs, classes)
 
 
 def run_failures(results: Results, method) -> RunFailures:
@@ -117,8 +116,9 @@ def explain_difference(results: Results, method, other) -> TextTable | None:
     rows["part"] = rows.difference / len(rows)
     largest = rows.part.abs().sort_values(ascending=False, kind="stable").index[:CLASSES]
     shown, labels = rows.loc[largest], results.methods.label
+    where, pair = results.title + results.with_recipe, f"{labels[method]} and {labels[other]}"
     return TextTable(
-        f"{results.title}: classes that explain the difference between {labels[method]} and {labels[other]}",
+        f"{where}: classes that explain the difference between {pair}",
         {
             "Class": cells(shown["name"]),
             f"AP of {labels[method]}": cells(shown.ours, "{:.1f}".format),

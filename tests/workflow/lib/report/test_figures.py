@@ -152,6 +152,20 @@ def test_training_curves_are_of_every_run(tmp_path):
     assert panels[4].lines[-1].get_xdata().tolist() == [2, 4]  # epochs with a validation
 
 
+def test_training_curves_of_recipes_have_their_own_axes(tmp_path):
+    without = [("video_moco", 1), ("moco", 1)]
+    results = with_recipes(made_up(tmp_path, without=without), "vit", "r2plus1d", "r2plus1d", "vit")
+    loss, mean_ap, *pending = plot_training(results).subfigs
+    assert [place.get_supylabel() for place in (loss, mean_ap)] == [
+        "training loss\nrecipe vit",
+        "validation mAP (%)\nrecipe vit",
+    ]
+    assert [len(axes.lines) for axes in loss.axes] == [3, 3]  # two in gray, one in color
+    assert loss.axes[0].get_shared_y_axes().joined(*loss.axes)
+    assert not loss.axes[0].get_shared_y_axes().joined(loss.axes[0], pending[0].axes[0])
+    assert [text for place in pending for text in texts(place)].count("pending") == 4
+
+
 # Names that matplotlib, SVG or LaTeX would read as markup.
 ODD = "a $x_ y^{$ & <b> 100% \\alpha"
 
