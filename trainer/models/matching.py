@@ -19,6 +19,7 @@ MOMENTUM_COPIES = {"encoder_k.": "encoder_q.", "key_encoder.": "backbone.", "dec
 COPIED_ENTRIES = {"model_ema": "model", "encoder": "target_encoder"}
 POSITIONS = "pos_embed"  # of transformers: VideoMAE's files do not hold it
 
+FOREIGN = "is none of its tensors"  # of a key that would be one of a deeper backbone, say
 MOST_PLACES = 20  # compared with a backbone in one entry, those with most of its names: bounds the time of any file
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)  # smaller ones need scales, which are not read
 
@@ -143,7 +144,7 @@ def _match_at(place, tensors, expected):
     parts = {name.partition(".")[0] for name in expected} | {"cls_token"}
     for name, key in named.items():
         if name not in expected and name.partition(".")[0] in parts:
-            wrong.append((name, f"{shown(key)} is none of its tensors"))
+            wrong.append((name, f"{shown(key)} {FOREIGN}"))
     positions_missing = POSITIONS in expected and POSITIONS not in named
     counters = {name for name in expected if name.endswith(".num_batches_tracked")}
     absent_counters = set() if counters & named.keys() else counters

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from trainer.models.backbones import BACKBONES
 from trainer.models.layouts import LAYOUTS, as_published
-from trainer.models.matching import closest_backbone, group_keys, match_layout, named_shapes
+from trainer.models.matching import FOREIGN, POSITIONS, closest_backbone, group_keys, match_layout, named_shapes
 from trainer.utils.text import listed, quoted, shown
 
 # Files of authors' own sites whose network is not torchvision's: a name, the tensor's first size (None: any), words.
@@ -46,7 +46,7 @@ def refusal(path, entries, layout, match, expected) -> str:
     """Return the message for a file that does not hold ``expected``; ``match``: the closest by ``layout``, or None."""
     shapes = _shapes(expected)
     backbone = next((name for name in BACKBONES if _shapes(named_shapes(name)) == shapes), "the backbone")
-    close = match is not None and match.looks_like(expected)
+    close = match if match is not None and match.looks_like(expected) else None
     verdict = f"not a whole {backbone}" if close else f"does not look like {backbone}"
     sentences = [f"{path}: {verdict} by layout {layout}"]
     if match is None and layout == "auto":
@@ -85,13 +85,15 @@ def _listed(title, items):
 
 
 def _advice(path, entries, layout, backbone, close):
-    """Return what a file that is not a whole ``backbone`` may be instead."""
+    """Return what a file that is not a whole ``backbone`` may be instead; ``close``: how it matches, if nearly."""
     if re.search(r"-\d{5}-of-\d{5}\.", Path(path).name):
         return ["By its name it is one of several files of a checkpoint; merge their tensors into one file."]
     for pattern, size, words in OTHER_NETWORKS:
         for tensors in entries.values():
             if any(re.search(pattern, key) and size in (None, *t.shape[:1]) for key, t in tensors.items()):
                 return [words]
+    if close and close.missing == [POSITIONS]:
+        return ["Its position table is not VideoMAE's and fine-tuned files lack it: take the pre-trained file."]
     for tried in dict.fromkeys((layout, "auto")):
         name, match = closest_backbone(entries, tried)
         if match and match.whole and len(match_layout(entries, tried, named_shapes(name))) == 1:
@@ -100,7 +102,14 @@ def _advice(path, entries, layout, backbone, close):
             other *= name != backbone
             return [words for words in (fits, other) if words]
     if close:
-        return []
-    if match and match.looks_like(named_shapes(name)):
-        return [f"It may be an incomplete {name}: python -m trainer.models.inspect {path} --backbone {name}"]
-    return [f"It is no other known backbone either; known: {', '.join(BACKBONES)}."]
+        return _advice_on_flaws(close)
+    incomplete = f"It may be an incomplete {name}: python -m trainer.models.inspect {path} --backbone {name}"
+    none = f"It is no other known backbone either; known: {', '.join(BACKBONES)}."
+    return [incomplete if match and match.looks_like(named_shapes(name)) else none]
+
+
+def _advice_on_flaws(match):
+    """Return what to do about a file that is nearly a whole backbone."""
+    if any(words.endswith(("]", FOREIGN)) for words in match.mismatched):
+        return [f"No known backbone has these sizes ({', '.join(BACKBONES)}); trainer/README.md says how to add one."]
+    return ["Give a file that holds the whole backbone."] if match.missing else []

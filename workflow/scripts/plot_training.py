@@ -18,6 +18,7 @@ def plot_training(results: Results) -> Figure:
     """
     parts = [(group, *curve) for group in results.by_recipe() for curve in CURVES]
     heights = [0.8 + 1.3 * -(-len(group.methods) // COLUMNS) for group, *_ in parts]  # inches
+    columns = min(COLUMNS, max(len(group.methods) for group, *_ in parts))
     # Fixed margins, as constrained layout takes seconds for so many panels.
     figure = Figure(figsize=(10, sum(heights)), layout="none")
     if results.runs.empty:
@@ -26,23 +27,23 @@ def plot_training(results: Results) -> Figure:
     places = figure.subfigures(len(parts), 1, height_ratios=heights)
     for place, height, (group, column, scale, label) in zip(places, heights, parts, strict=True):
         place.subplots_adjust(left=0.08, right=0.99, bottom=0.5 / height, top=1 - 0.3 / height, hspace=0.4, wspace=0.12)
-        draw_panels(place, group, column, scale)
+        draw_panels(place, columns, group, column, scale)
         place.supylabel(f"{label}\nrecipe {group.recipe}" if group.recipe else label, fontsize=9, ha="center")
         place.supxlabel("epoch", fontsize=9, y=0.02)
     return figure
 
 
-def draw_panels(place, results: Results, column, scale):
-    """Draw one column of the histories of a recipe's methods."""
+def draw_panels(place, columns, results: Results, column, scale):
+    """Draw a column of the histories of a recipe's methods, ``columns`` panels in a row."""
     curves = histories(results)
-    rows = -(-len(curves) // COLUMNS)
-    panels = place.subplots(rows, min(COLUMNS, len(curves)), sharex=True, sharey=True, squeeze=False).ravel()
+    rows = -(-len(curves) // columns)
+    panels = place.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
     for axes, method in zip(panels, curves, strict=False):
         draw_curves(axes, curves, method, column, scale, plot_style.COLORS[results.methods.pretraining[method]])
         axes.set_title(results.methods.label[method], fontsize=8.5, fontweight="normal")
     for axes in panels[len(curves) :]:
         axes.set_visible(False)
-    for axes in panels[max(0, len(curves) - COLUMNS) : len(curves)]:
+    for axes in panels[max(0, len(curves) - columns) : len(curves)]:
         axes.tick_params(labelbottom=True)  # also above a hidden panel
 
 

@@ -152,15 +152,20 @@ def test_a_long_decoder_is_not_taken_for_the_encoder(tmp_path):
 
 WIDE = torch.tensor(0.5).expand
 REFUSED = {
-    "a missing block": (hollow("vit_b_16", **{"blocks.7.mlp.fc1.weight": None}), "Missing: blocks.7.mlp.fc1.weight"),
+    "a missing block": (
+        {name: tensor for name, tensor in hollow("vit_b_16").items() if not name.startswith("blocks.7.")},
+        "blocks.7.attn.q_bias [768] and 10 more. Give a file that holds the whole backbone.",
+    ),
     "another depth": (
         hollow("vit_b_16", **{"blocks.12.norm1.weight": WIDE(768)}),
-        "Mismatched: encoder.blocks.12.norm1.weight is none of its tensors",
+        "Mismatched: encoder.blocks.12.norm1.weight is none of its tensors. Unexpected: encoder.blocks.12.norm1.weight."
+        " No known backbone has these sizes (",
     ),
     "another width": (hollow("vit_l_16"), "It is a whole vit_l_16: set the method's `backbone` to vit_l_16."),
     "another patch size": (
         hollow("vit_b_16", **{"patch_embed.proj.weight": WIDE(768, 3, 2, 14, 14)}),
-        "encoder.patch_embed.proj.weight is [768, 3, 2, 14, 14], expected [768, 3, 2, 16, 16]",
+        "encoder.patch_embed.proj.weight is [768, 3, 2, 14, 14], expected [768, 3, 2, 16, 16]. No known backbone has "
+        "these sizes (",
     ),
     "another tubelet": (
         hollow("vit_b_16_umt"),
@@ -172,7 +177,7 @@ REFUSED = {
     ),
     "a longer position table": (
         hollow("vit_b_16", pos_embed=WIDE(1, 3136, 768)),
-        "encoder.pos_embed is [1, 3136, 768], expected [1, 1568, 768]",
+        "encoder.pos_embed is [1, 3136, 768], expected [1, 1568, 768]. No known backbone has these sizes (",
     ),
     "rotary positions": (
         hollow("vit_b_16", **{f"blocks.{i}.attn.{k}_bias": None for i in range(12) for k in "qv"})
@@ -198,7 +203,8 @@ def test_a_transformer_in_a_row_of_a_resnet_and_the_reverse(tmp_path):
 
 def test_an_mvd_file_without_its_position_table_is_refused(tmp_path):
     path = saved(tmp_path, {"model": hollow("vit_b_16")})
-    assert "Missing: pos_embed [1, 1568, 768]" in refusal(path, layout="mvd")
+    words = "Missing: pos_embed [1, 1568, 768]. Its position table is not VideoMAE's and fine-tuned files lack it: take"
+    assert words in refusal(path, layout="mvd")
 
 
 def test_an_added_row_has_the_recipe_and_mean_of_transformers(tmp_path, capsys):

@@ -1,6 +1,6 @@
 """mAP on one dataset against mAP on another: do the methods that transfer to one also transfer to the other?"""
 
-from itertools import combinations
+from itertools import combinations, cycle
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -9,13 +9,15 @@ from workflow.lib.report import plot_style
 from workflow.lib.report.results import Results, mean_map
 from workflow.lib.report.uncertainty import mean_ap_intervals
 
+MARKERS = "osD^v"  # of recipes
+
 
 def plot_dataset_scatter(datasets: list[Results]) -> Figure:
     """Draw a panel per pair of datasets, with a named point per method that has finished runs on all datasets.
 
-    Thin lines are the 95 % intervals.
+    Thin lines are the 95 % intervals. Each recipe has its own marker.
     """
-    methods = datasets[0].methods
+    methods, groups = datasets[0].methods, datasets[0].by_recipe()
     points = pd.DataFrame({results.title: mean_map(results) for results in datasets}).dropna()
     intervals = pd.concat({results.title: mean_ap_intervals(results) for results in datasets}, axis=1)
     pairs = list(combinations(points.columns, 2))
@@ -26,7 +28,9 @@ def plot_dataset_scatter(datasets: list[Results]) -> Figure:
     panels = figure.subplots(1, len(pairs), squeeze=False)[0]
     colors = plot_style.method_colors(methods.loc[points.index])
     for axes, (horizontal, vertical) in zip(panels, pairs, strict=True):
-        axes.scatter(points[horizontal], points[vertical], s=36, color=colors, zorder=3)
+        for group, marker in zip(groups, cycle(MARKERS), strict=False):
+            mine = points[points.index.isin(group.methods.index)]
+            axes.scatter(mine[horizontal], mine[vertical], s=36, marker=marker, color=colors[mine.index], zorder=3)
         low, high = (intervals.xs(end, axis=1, level=1).loc[points.index] for end in ("low", "high"))
         axes.hlines(points[vertical], low[horizontal], high[horizontal], color=colors, lw=1, alpha=0.45)
         axes.vlines(points[horizontal], low[vertical], high[vertical], color=colors, lw=1, alpha=0.45)
@@ -37,6 +41,9 @@ def plot_dataset_scatter(datasets: list[Results]) -> Figure:
     for kind in methods.pretraining[points.index].unique():
         label = {"none": "no pre-training"}.get(kind, kind)
         axes.scatter([], [], s=36, color=plot_style.COLORS[kind], label=label)
+    for group, marker in zip(groups, cycle(MARKERS), strict=False):
+        if group.recipe:
+            axes.scatter([], [], s=36, marker=marker, color="white", edgecolor="black", label=f"recipe {group.recipe}")
     axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=3, borderpad=0, handletextpad=0.1, columnspacing=1)
     figure.draw_without_rendering()  # the layout determines how far apart points are
     for axes, pair in zip(panels, pairs, strict=True):
