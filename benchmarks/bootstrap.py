@@ -21,11 +21,9 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.score_ava import BOXES, CLASSES, SECONDS, VIDEOS, timed
-from trainer.metrics import ava, charades
+from trainer.datasets import DATASETS
 from trainer.metrics.ava_csv import GroundTruth, write_all_digits
-from trainer.metrics.bootstrap import interval, mean_ap, resampled_scores
-
-METRICS = {"ava": ava, "charades": charades}
+from trainer.metrics.bootstrap import interval, mean_ap
 
 
 def main():
@@ -42,7 +40,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         generate_ava(Path(folder), args.boxes, args.bfloat16)
         generate_charades(Path(folder))
-        for dataset in METRICS:
+        for dataset in DATASETS:
             command = ["-m", "benchmarks.bootstrap", "--resamples", str(args.resamples), "--measure", dataset, folder]
             subprocess.run([sys.executable, *command], env=one_core, check=True)
 
@@ -58,7 +56,7 @@ def measure(dataset, folder, resamples):
     with timed(f"{dataset}: bootstrap, {resamples:,} resamples"):
         with np.load(folder / f"{dataset}.npz") as arrays:
             predictions = dict(arrays)
-        drawn, classes, aps = resampled_scores(METRICS[dataset], data, predictions, resamples, seed=0)
+        drawn, classes, aps = DATASETS[dataset].resampled_aps(data, predictions, resamples, seed=0)
     examples = len(predictions["score"])
     print(f"{len(drawn.videos):,} videos, {examples:,} x {len(classes)} = {examples * len(classes):,} scores")
     for name, values in aps.items():
@@ -66,7 +64,7 @@ def measure(dataset, folder, resamples):
         low, high = interval(means[0], means[1:])
         print(f"{name} {means[0]:.4f} [{low:.4f}, {high:.4f}]")
     with timed(f"{dataset}: score once"):
-        METRICS[dataset].score_test(data, predictions)
+        DATASETS[dataset].metric.score_test(data, predictions)
 
 
 def generate_ava(folder, number, bfloat16):

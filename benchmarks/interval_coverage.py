@@ -15,15 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from trainer.metrics.ava_csv import Detections, GroundTruth
-from trainer.metrics.bootstrap import (
-    bootstrap_p_value,
-    draw_resamples,
-    frame_aps,
-    interval,
-    mean_ap,
-    percentile_interval,
-    video_aps,
-)
+from trainer.metrics.ava_resampled import frame_aps
+from trainer.metrics.bootstrap import bootstrap_p_value, draw_resamples, interval, mean_ap, percentile_interval
+from trainer.metrics.charades_resampled import video_aps
 
 
 @dataclass(frozen=True)

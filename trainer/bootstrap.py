@@ -12,7 +12,7 @@ import numpy as np
 
 from trainer import config
 from trainer.datasets import DATASETS
-from trainer.metrics.bootstrap import interval, mean_ap, resampled_scores
+from trainer.metrics.bootstrap import interval, mean_ap
 from trainer.run_files import check_fingerprint, read_arrays, read_json
 from trainer.utils.errors import InputError, exit_on_input_error
 from trainer.utils.files import atomic_write
@@ -52,8 +52,8 @@ def bootstrap(run, folder, chosen: Bootstrap):
     trained = read_json(folder / "environment.json", time=str)["time"]
     predictions = read_arrays(folder / "predictions.npz", "video", "score", "fingerprint")
     check_fingerprint(folder / "predictions.npz", predictions["fingerprint"], config.fingerprint(run))
-    metric = DATASETS[run.dataset].metric
-    resamples, classes, aps = resampled_scores(metric, run.data, predictions, chosen.resamples, chosen.seed)
+    resampled_aps = DATASETS[run.dataset].resampled_aps
+    resamples, classes, aps = resampled_aps(run.data, predictions, chosen.resamples, chosen.seed)
     values = np.stack(list(aps.values()))  # (metrics, classes, 1 + resamples), the test set itself first
     means = np.stack([mean_ap(of_metric) for of_metric in values])
     check_scores(folder / "metrics.json", dict(zip(aps, means[:, 0].tolist(), strict=True)))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from types import ModuleType
 
-from trainer.metrics import ava, charades
+from trainer.metrics import ava, ava_resampled, charades, charades_resampled
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,8 @@ class Dataset:
 
     title: str  # for readers
     num_classes: int  # outputs of the network, which may be more than the metric scores
-    metric: ModuleType  # has score_test and score_validation
+    metric: ModuleType  # has score_test, score_validation and judge_test
+    resampled_aps: Callable  # (data, predictions, number, seed): average precision of resamples of the test videos
     metric_title: str  # for the heading of a table
     score_files: tuple[str, ...]  # annotation files that the metric reads, by their field of trainer.config.Data
     frame_separator: str  # between video and number in a frame's file name, as SlowFast has it
@@ -31,6 +32,7 @@ DATASETS = {
         title="AVA",
         num_classes=80,  # of which ActivityNet's label map scores 60
         metric=ava,
+        resampled_aps=ava_resampled.resampled_aps,
         metric_title="frame mAP at IoU 0.5, in percent",
         score_files=("label_map", "ground_truth", "excluded"),
         frame_separator="_",
@@ -41,6 +43,7 @@ DATASETS = {
         title="Charades",
         num_classes=157,
         metric=charades,
+        resampled_aps=charades_resampled.resampled_aps,
         metric_title="mAP, in percent",
         score_files=("label_map",),
         frame_separator="-",

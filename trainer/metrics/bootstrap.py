@@ -1,18 +1,7 @@
-"""Bootstrap over test videos: average precision (AP) of many resamples at once, intervals, and paired comparisons.
+"""Bootstrap over test videos: resamples, intervals and paired comparisons.
 
 A resample draws as many videos as there are, with replacement: it gives each video a whole number, its weight. Videos
-are drawn (films on AVA), never frames, as the frames of a video resemble each other. Detections are matched and sorted
-once. Then AP of all resamples follows from weighted counts: a true positive of a video of weight w counts as w of them.
-
-The result is that of scoring the resampled data set itself, in which each row of a video of weight w is followed by its
-w - 1 copies, of new names. A copy is another image, so its boxes meet only its own ground truth. Where a class has no
-positive in a resample, its AP is NaN, and the resample's mean leaves it out.
-
-AVA, equal scores of a class: later rows rank first, see ``trainer.metrics.ava``. The copies of an image follow each
-other, so equal scores of one image alternate: true, false, true, false. Then precision depends on the copy, and each
-copy is a step of its own. All other true positives of a video are w equal ones in a row. Precision rises along them,
-so its envelope is that of the last: one step of height w.
-Charades, equal scores of a class: one threshold, as in scikit-learn; copies change nothing.
+are drawn (films on AVA), never frames, as the frames of a video resemble each other. ``resampled_ap`` scores resamples.
 """
 
 import hashlib
@@ -24,11 +13,8 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from trainer.metrics import ava, charades
-from trainer.metrics.ava_csv import image_key
 from trainer.utils.errors import InputError
 
-CHUNK = 2**18  # numbers computed at once: 2 MB each of some arrays, which a processor's cache holds
 TAILS = [2.5, 97.5]  # percentiles that bound an interval of 95 %
 
 
@@ -41,6 +27,11 @@ class Resamples:
 
     videos: np.ndarray
     weights: np.ndarray
+
+    @property
+    def with_test_set(self) -> np.ndarray:
+        """The weights, after those of the test set itself: (1 + resamples, V)."""
+        return np.concatenate([np.ones_like(self.weights[:1]), self.weights])
 
     @cached_property
     def digest(self) -> str:
@@ -59,157 +50,6 @@ def draw_resamples(videos: Iterable[str], number: int, seed: int) -> Resamples:
         raise InputError("the predictions hold no video, so there is nothing to resample; predict again")
     rng = np.random.default_rng(seed)
     return Resamples(names, rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=number))
-
-
-def resampled_scores(metric, data, predictions, number: int, seed: int):
-    """Return (resamples, names of classes, AP by metric: (classes, 1 + number)); column 0 is the test set itself.
-
-    ``metric``: ``trainer.metrics.ava`` or ``charades``; ``data``, ``predictions``: as of its ``score_test``. AP is
-    named as the mAP that ``score_test`` returns.
-    """
-    if metric is ava:
-        truth, detections, classes, excluded = ava.compared(data, predictions)
-        videos = {*truth.videos[np.unique(truth.video)], *detections.videos}
-        resamples = draw_resamples(videos, number, seed)
-        arguments = truth, detections, classes, excluded, resamples.videos, _with_test_set(resamples)
-        protocols = {"mAP": data.protocol, "official_mAP": "official"}
-        return resamples, list(classes.values()), {name: frame_aps(*arguments, of) for name, of in protocols.items()}
-    scores, labels = predictions["score"], predictions["target"]
-    names = charades.read_class_names(data.label_map, scores.shape[1])
-    resamples = draw_resamples(predictions["video"], number, seed)
-    aps = video_aps(scores, labels, predictions["video"], resamples.videos, _with_test_set(resamples))
-    return resamples, names, {"mAP": aps}
-
-
-def _with_test_set(resamples):
-    return np.concatenate([np.ones_like(resamples.weights[:1]), resamples.weights])
-
-
-# --- Average precision -----------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Curve:
-    """Where recall of a class rises as the threshold falls: a step for each true positive, H in all.
-
-    video: (H,) whose true positive it is; counts: (H, V) detections by video that count at this step.
-    AVA, if equal scores of an image need a step per copy: copy: (H,) which copy of the video the step is, from 1, or 0
-    for all at once; before: (H,) detections in the copies of the tie up to this step, which ``counts`` leave out.
-    Charades: last: (H,) the last step of the same threshold.
-    """
-
-    video: np.ndarray
-    counts: np.ndarray
-    copy: np.ndarray | None = None
-    before: np.ndarray | None = None
-    last: np.ndarray | None = None
-
-
-def frame_aps(ground_truth, detections, classes, excluded, videos, weights, protocol="published"):
-    """Return frame AP of AVA (classes, R) under ``weights`` (R, V) of ``videos``, all that have boxes.
-
-    The other arguments are those of ``trainer.metrics.ava.frame_map``.
-    """
-    matched = ava.match(ground_truth, detections, classes, excluded, protocol)
-    names, ids = pd.Index(videos), pd.Index(list(classes))
-    video = names.get_indexer(detections.videos)[detections.video[matched.row]]
-    image = image_key(video, detections.second[matched.row])
-    truth_video = names.get_indexer(ground_truth.videos)[ground_truth.video[matched.truth_row]]
-    positives = _count(ids.get_indexer(ground_truth.action[matched.truth_row]), truth_video, len(ids), len(names))
-
-    by_class = np.argsort(matched.label, kind="stable")
-    ends = np.bincount(matched.label, minlength=len(ids)).cumsum()
-    aps = np.full((len(ids), len(weights)), np.nan)
-    for number, of_class in enumerate(np.split(by_class, ends[:-1])):
-        if positives[number].any():
-            rows = of_class[np.argsort(matched.score[of_class], kind="stable")[::-1]]
-            found = (column[rows] for column in (video, matched.hit, matched.score, image))
-            aps[number] = _resampled_ap(_frame_curve(*found, len(names), weights.max()), weights, positives[number])
-    return aps
-
-
-def video_aps(scores, labels, names, videos, weights):
-    """Return AP of Charades (classes, R) under ``weights`` (R, V) of ``videos``.
-
-    ``scores``, ``labels``: (N, classes) as of ``trainer.metrics.charades.video_map``; ``names``: (N,) of their videos.
-    """
-    charades.video_map(scores, labels, range(np.shape(scores)[1]))  # refuses what cannot be scored
-    labels, video = np.asarray(labels, dtype=bool), pd.Index(videos).get_indexer(names)
-    aps = np.full((scores.shape[1], len(weights)), np.nan)
-    for number, (score, label) in enumerate(zip(scores.T, labels.T, strict=True)):
-        if label.any():
-            positives = np.bincount(video[label], minlength=len(videos))
-            aps[number] = _resampled_ap(_video_curve(video, label, score, len(videos)), weights, positives)
-    return aps
-
-
-def _frame_curve(video, hit, score, image, videos, copies):
-    """Return the curve of detections (N,) in their order; ``copies``: the largest weight."""
-    starts = np.ones(len(score), dtype=bool)  # of ties: equal scores of one image
-    starts[1:] = (score[1:] != score[:-1]) | (image[1:] != image[:-1])
-    tie, first = starts.cumsum() - 1, np.flatnonzero(starts)
-    size, hits = np.diff(first, append=len(score)), np.bincount(tie, hit, minlength=len(first))
-    mixed = (hits > 0) & (hits < size)
-    step = np.flatnonzero(hit)
-    if not mixed.any():
-        return _Curve(video[step], _cumulative_counts(video, step + 1, videos))
-
-    times = np.where(mixed[tie[step]], copies, 1)
-    copy = np.arange(times.sum()) - np.repeat(times.cumsum() - times, times) + 1
-    step = np.repeat(step, times)
-    copy[~mixed[tie[step]]] = 0
-    order = np.lexsort((step, copy, tie[step]))
-    step, copy = step[order], copy[order]
-    start = first[tie[step]]
-    before = np.where(copy, size[tie[step]] * (copy - 1) + step + 1 - start, 0)
-    return _Curve(video[step], _cumulative_counts(video, np.where(copy, start, step + 1), videos), copy, before)
-
-
-def _video_curve(video, label, score, videos):
-    """Return the curve of videos (N,), of which equal scores are one threshold."""
-    order = np.argsort(-score, kind="stable")
-    ends = np.flatnonzero(np.diff(score[order], append=-np.inf)) + 1
-    step = np.flatnonzero(label[order])
-    counted = ends[np.searchsorted(ends, step, side="right")]
-    last = np.searchsorted(counted, counted, side="right") - 1
-    return _Curve(video[order][step], _cumulative_counts(video[order], counted, videos), last=last)
-
-
-def _cumulative_counts(video, counted, videos):
-    """Return (H, V) how many of the first ``counted`` (H,), ascending, detections are of each video."""
-    step = np.searchsorted(counted, np.arange(len(video)), side="right")
-    inside = step < len(counted)
-    return _count(step[inside], video[inside], len(counted), videos).cumsum(axis=0, dtype=np.float64)
-
-
-def _count(row, column, rows, columns):
-    """Return (rows, columns) how often each pair occurs."""
-    return np.bincount(row * columns + column, minlength=rows * columns).reshape(rows, columns)
-
-
-def _resampled_ap(curve, weights, positives):
-    """Return AP (R,) of a class under ``weights`` (R, V); ``positives`` (V,) of its ground truth."""
-    counts = np.ascontiguousarray(curve.counts.T)
-    chunk = max(1, CHUNK // max(1, len(curve.video)))
-    parts = [weights[start : start + chunk].astype(np.float64) for start in range(0, len(weights), chunk)]
-    area = np.concatenate([_weighted_area(curve, counts, part) for part in parts])
-    with np.errstate(invalid="ignore"):
-        return area / (weights @ positives)  # 0 / 0 without a positive
-
-
-def _weighted_area(curve, counts, weights):
-    """Return (R,) the sum over true positives of their precision, or of its envelope on AVA."""
-    gained = weights[:, curve.video]
-    found = weights @ counts  # whole numbers below 2 ** 53: exact in any order of summation
-    if curve.copy is not None:
-        gained = np.where(curve.copy, gained >= curve.copy, gained)
-        found += curve.before
-    true = gained.cumsum(axis=1)
-    if curve.last is not None:
-        return (gained * true[:, curve.last] / np.maximum(found, 1)).sum(axis=1)
-    # A step without weight has as many true positives as the one before and no fewer detections: no envelope rises.
-    precision = true / np.maximum(found, 1)
-    return (gained * np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]).sum(axis=1)
 
 
 # --- Intervals -------------------------------------------------------------------------------------------------------

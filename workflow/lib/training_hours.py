@@ -10,9 +10,8 @@ from workflow.lib.experiment import Experiment
 from workflow.lib.remaining import is_trained, run_folders
 
 HOUR = 3600  # s
-# Of a run by the authors, with the recipe r2plus1d: GPU hours, epochs, GPUs.
-REPORTED_RECIPE = "r2plus1d"
-REPORTED = {"ava": (32, 20, "4 GTX 1080 Ti"), "charades": (8, 57, "an A6000")}
+# Of a run by the authors: GPU hours, epochs, GPUs.
+REPORTED = {("ava", "r2plus1d"): (32, 20, "4 GTX 1080 Ti"), ("charades", "r2plus1d"): (8, 57, "an A6000")}
 
 
 @dataclass(frozen=True)
@@ -62,9 +61,9 @@ def _device_hours(experiment, dataset, recipe, trained):
     finished = [_trained_hours(folder, training.batch_size) for folder in trained]
     if finished := [hours for hours in finished if hours]:
         return float(np.mean(finished)), f"mean of {len(finished)} finished here"
-    if recipe != REPORTED_RECIPE or experiment.config.machine.device == "cpu":
+    if (dataset, recipe) not in REPORTED or experiment.config.machine.device == "cpu":
         return None, ""
-    hours, epochs, gpus = REPORTED[dataset]
+    hours, epochs, gpus = REPORTED[dataset, recipe]
     return hours * training.epochs / epochs, f"reported by the authors on {gpus}"
 
 
