@@ -15,6 +15,7 @@ from tests.helpers.small_run import small_run
 from trainer import bootstrap, config
 from trainer.config import fingerprint
 from trainer.datasets import DATASETS
+from trainer.metrics.bootstrap import interval
 from trainer.score import score
 from trainer.utils.errors import InputError
 
@@ -29,7 +30,8 @@ def scored_run(folder, dataset, seed=0):
     if dataset == "ava":
         arrays = {name: np.repeat(array, 2, axis=0) for name, array in arrays.items()}
         box = np.tile(np.float32([0.1, 0.1, 0.6, 0.9]), (12, 1))
-        arrays |= {"box": box, "second": np.tile([904, 905], 6), "score": rng.random((12, classes))}
+        # one box lies in a second without ground truth, which the two protocols of AVA count differently
+        arrays |= {"box": box, "second": np.array([904, 905] * 5 + [904, 906]), "score": rng.random((12, classes))}
     else:
         arrays["target"] = np.random.default_rng(0).integers(0, 2, (6, classes))
     run = config.load(path)
@@ -63,9 +65,12 @@ def test_bootstrap_of_a_run(tmp_path, dataset):
     assert content["class_ap"].shape == (len(names), len(classes), 50)
     assert content["class_interval"].shape == (len(names), len(classes), 2)
     np.testing.assert_allclose(np.nanmean(content["class_ap"], axis=1), content["mAP"], rtol=1e-6)
+    of_classes = interval(content["class_point"], content["class_ap"]).clip(0, 1)
+    np.testing.assert_allclose(content["class_interval"], of_classes, atol=1e-6)
     low, high = content["interval"].T
     assert (low < content["point"]).all() and (content["point"] < high).all()
     assert len(np.unique(content["mAP"][0])) > 10
+    assert len(set(content["point"].tolist())) == len(names)  # the protocols differ
     assert [file.name for file in tmp_path.iterdir() if ".part" in file.name] == []
 
 

@@ -4,17 +4,9 @@ from itertools import combinations
 
 import pytest
 
-from tests.helpers.made_up_results import made_up, read, with_recipes, write_published
+from tests.helpers.made_up_results import made_up, nearly_equal, read, with_recipes, write_published
 from workflow.lib.report.comparisons import indistinguishable, joined, pairs, statement, text_table
 from workflow.lib.report.text_table import markdown
-
-
-def nearly_equal(results, method, other, by):
-    """Give a method the mAP of another, lower ``by`` a fraction."""
-    folders = results.runs.set_index("method").folder
-    arrays, others = (results.bootstraps[folders[name]] for name in (method, other))
-    arrays["point"] = others["point"] - by
-    return results
 
 
 def test_pairs_are_compared_on_the_same_resamples(tmp_path):
@@ -45,6 +37,13 @@ def test_the_statement_names_what_cannot_be_told_apart(tmp_path):
     assert statement(results) == "On Charades, 6 of 6 pairs of methods can be told apart."
     said = statement(nearly_equal(results, "moco", "video_moco", by=0.001))
     assert said == "On Charades, 5 of 6 pairs of methods can be told apart. These cannot: VideoMoCo and MoCo."
+
+
+def test_the_statement_is_by_corrected_p_values(tmp_path):
+    results = nearly_equal(made_up(tmp_path), "moco", "video_moco", by=0.018)
+    rows = pairs(nearly_equal(results, "scratch", "moco", by=0.018))
+    assert (rows.p < 0.05).all() and (rows.p_holm > 0.05).sum() == 2
+    assert "4 of 6 pairs of methods can be told apart" in statement(results)
 
 
 def test_the_statement_gives_the_agreement_with_the_published_ranking(tmp_path):

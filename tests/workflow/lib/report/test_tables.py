@@ -133,7 +133,7 @@ def test_the_interval_of_several_seeds_covers_seeds_and_videos(tmp_path):
         rows = table(made_up(tmp_path / str(len(seeds)), seeds=seeds)).set_index("method")
         spread[len(seeds)] = (rows.mAP_high - rows.mAP_low)["moco"]
     videos = np.sqrt(0.02**2 + 0.01**2 / 3)
-    seeds = np.std([0, 0.02, 0.04]) / np.sqrt(3)  # of the mean of three draws
+    seeds = np.std([0, 0.02, 0.04], ddof=1) / np.sqrt(3)  # of the mean of three
     assert spread[1] == pytest.approx(100 * 2 * 1.96 * videos, rel=0.1)
     assert spread[3] == pytest.approx(100 * 2 * 1.96 * np.hypot(0.02, seeds), rel=0.1)
 
