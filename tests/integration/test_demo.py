@@ -1,13 +1,16 @@
 """The results of `make demo`: tables of runs that learned, and nothing more to do."""
 
 import json
+import os
+import shutil
+import subprocess
 
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
 
-from tests.helpers.paths import DEMO_RESULTS, ROOT
+from tests.helpers.paths import DEMO_RESULTS, ROOT, SNAKEMAKE
 from tests.helpers.plan import plan
 from tests.helpers.positive_control import mean_ap_intervals, tau_with_pretraining
 from trainer import config
@@ -101,6 +104,26 @@ def test_detections_are_in_the_official_format():
     assert rows.shape[1] == 8
     assert rows[2].between(0, 1).all()
     assert rows[7].between(0, 1).all()
+
+
+def test_it_is_compared_with_another_experiment(tmp_path):
+    """There, what is called no pre-training is the demo's Supervised."""
+    (tmp_path / "results").mkdir()
+    shutil.copytree(DEMO_RESULTS, tmp_path / "results/demo", copy_function=os.link)  # with its times
+    for name in ("config", "data"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    for dataset in DATASETS:
+        shutil.copytree(DEMO_RESULTS / f"runs/{dataset}/supervised", tmp_path / f"other/runs/{dataset}/scratch")
+    against = ["--configfile", "config/demo.yaml", "--config", "against=other"]
+    command = [SNAKEMAKE, "compare", "-s", ROOT / "workflow/Snakefile", "--cores", "2", *against]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and "1 of 1 steps (100%) done" in done.stdout + done.stderr, done.stdout + done.stderr
+    rows = pd.read_csv(tmp_path / "results/demo/compare/methods.csv").set_index("dataset")
+    for dataset in DATASETS:
+        table = pd.read_csv(DEMO_RESULTS / f"{dataset}_table.csv").set_index("method")
+        assert rows.method[dataset] == "scratch" and rows.p_holm[dataset] < 0.01
+        assert rows.difference[dataset] == pytest.approx(table.mAP.scratch - table.mAP.supervised, abs=0.02)
+    assert "1 of 1 methods differ" in (tmp_path / "results/demo/compare/report.html").read_text()
 
 
 def test_nothing_is_left_to_do():

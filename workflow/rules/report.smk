@@ -89,6 +89,7 @@ rule side_by_side:
 for figure in FIGURES:
 
     rule:
+        """Draw a figure, per dataset or of all."""
         name:
             f"plot_{figure.name}"
         input:

@@ -52,6 +52,23 @@ def test_a_change_of_all_methods_is_found(tmp_path):
     )
 
 
+def test_seeds_of_both_experiments_vary_on_their_own(tmp_path):
+    results = made_up(tmp_path / "ours", seeds=(1, 2))
+    rows = method_differences(results, read_other(results, other_results(tmp_path, without=())))
+    assert (rows.difference == 0).all() and (rows.high - rows.low > 2).all()  # the seeds lie 2 points apart
+
+
+def test_changes_are_counted_by_corrected_p_values(tmp_path):
+    results, rng = made_up(tmp_path / "ours"), np.random.default_rng(0)
+    other = read_other(results, other_results(tmp_path, seeds=(1,), without=()))
+    for arrays in other.bootstraps.values():
+        arrays["mAP"] = arrays["mAP"] + rng.normal(0, 0.01, arrays["mAP"].shape)
+        arrays["point"] = arrays["point"] + 0.022
+    rows = method_differences(results, other)
+    assert (rows.p < 0.05).all() and (rows.p_holm > 0.05).all()
+    assert "0 of 4 methods differ" in statement(results, other)
+
+
 def compared(tmp_path, name):
     """Write a comparison with results of that name; return the page and its other files."""
     results = made_up(tmp_path / "ours")
