@@ -16,7 +16,7 @@ import numpy as np
 
 from trainer.metrics.ava_csv import Detections, GroundTruth
 from trainer.metrics.ava_resampled import frame_aps
-from trainer.metrics.bootstrap import bootstrap_p_value, draw_resamples, interval, mean_ap, percentile_interval
+from trainer.metrics.bootstrap import bootstrap_p_value, draw_resamples, interval, percentile_interval
 from trainer.metrics.charades_resampled import video_aps
 
 
@@ -46,28 +46,37 @@ def main():
     args = parser.parse_args()
     for simulation in [AVA, CHARADES, *[FULL] * args.full]:
         points, values = simulate(simulation, args.sets, args.resamples)
-        print(f"{simulation.title}, {args.sets} test sets, {args.resamples} resamples: {summary(points, values)}")
+        sizes = f"{simulation.title}, {args.sets} test sets, {args.resamples} resamples"
+        print(f"{sizes}: {summary(simulation, points, values)}")
 
 
 def simulate(simulation, sets, resamples, seed=0):
-    """Return mAP (sets, 2) of two methods of equal quality, and of the resamples: (sets, 2, resamples)."""
-    rng = np.random.default_rng(seed)
-    points, values = np.empty((sets, 2)), np.empty((sets, 2, resamples))
+    """Return AP (sets, 2, classes) of two methods of equal quality, and of the resamples (sets, 2, classes, resamples).
+
+    NaN without a positive.
+    """
+    rng, classes = np.random.default_rng(seed), len(simulation.rates)
+    points, values = np.empty((sets, 2, classes)), np.empty((sets, 2, classes, resamples), np.float32)
     for number in range(sets):
         drawn = draw_resamples(map(str, range(simulation.videos)), resamples, seed=number)
         weights = np.concatenate([np.ones_like(drawn.weights[:1]), drawn.weights])
         labels = draw_labels(rng, simulation)
         for method in range(2):
-            maps = mean_ap(score(rng, simulation, labels, drawn.videos, weights))
-            points[number, method], values[number, method] = maps[0], maps[1:]
+            aps = score(rng, simulation, labels, drawn.videos, weights)
+            points[number, method], values[number, method] = aps[:, 0], aps[:, 1:]
     return points, values
 
 
 def coverage(points, intervals):
-    """Return the fraction of ``intervals`` (sets, methods, 2) that contain the mean of ``points`` (sets, methods)."""
+    """Return the fraction of ``intervals`` (sets, ..., 2) that contain the mean of ``points`` (sets, ...) over sets."""
     low, high = np.moveaxis(intervals, -1, 0)
-    truth = points.mean(axis=0)
-    return ((low <= truth) & (truth <= high)).mean()
+    truth = np.nanmean(points, axis=0)
+    return ((low <= truth) & (truth <= high))[~np.isnan(points)].mean()
+
+
+def over_classes(aps):
+    """Return mAP (sets, methods, ...) of AP (sets, methods, classes, ...)."""
+    return np.nanmean(aps, axis=2)
 
 
 def false_alarms(points, values):
@@ -76,12 +85,17 @@ def false_alarms(points, values):
     return (p <= 0.05).mean()
 
 
-def summary(points, values):
+def summary(simulation, points, values):
+    of_classes = interval(points, values)
+    rarest = np.argmin(simulation.rates)
+    classes = f"of classes {coverage(points, of_classes):.1%}, "
+    classes += f"of the rarest {coverage(points[..., rarest], of_classes[..., rarest, :]):.1%}"
+    points, values = over_classes(points), over_classes(values)
     return (
         f"mAP {points.mean():.4f}, standard deviation {points.std(axis=0).mean():.4f}, by the bootstrap "
         f"{values.std(axis=2).mean():.4f}, mean of resamples {values.mean() - points.mean():+.4f}; "
         f"{coverage(points, interval(points, values)):.1%} of intervals cover, "
-        f"{coverage(points, percentile_interval(values)):.1%} without centering; "
+        f"{coverage(points, percentile_interval(values)):.1%} without centering; {classes}; "
         f"false alarms {false_alarms(points, values):.1%}"
     )
 

@@ -10,15 +10,8 @@ import yaml
 
 from tests.helpers.paths import ROOT, SNAKEMAKE
 from tests.helpers.slurm import slurm
+from tests.helpers.stand_in_trainer import RUN, write_run
 
-RUN = "out/runs/ava/scratch/seed0"
-TRAINER = """
-import json, os, sys
-from pathlib import Path
-run = Path(sys.argv[1].removeprefix("--config=")).parent
-for name in ("model.pth", "history.csv", "summary.json", "environment.json"):
-    (run / name).write_text(json.dumps({"arguments": sys.argv[2:], **os.environ}))
-"""
 PREDICTOR = """
 import json, os, sys
 from pathlib import Path
@@ -41,23 +34,8 @@ pytestmark = [
 
 @pytest.fixture
 def folder(tmp_path):
-    """Return a folder with settings, prepared lists and a stand-in for the trainer, which jobs find first."""
-    settings = {
-        "datasets": ["ava"],
-        "methods": ["scratch"],
-        "local_config": None,
-        "local_methods_table": None,
-        "results": "out",
-        "ava": {"films": ["a.mkv"], "gpus": 2},
-        "machine": {"workers": 3, "threads": 2},
-    }
-    (tmp_path / "settings.yaml").write_text(yaml.safe_dump(settings))
-    for file in ("frames", "train", "val"):
-        (tmp_path / "out/lists").mkdir(parents=True, exist_ok=True)
-        (tmp_path / f"out/lists/ava_{file}.csv").touch()
-    (tmp_path / "trainer").mkdir()
-    (tmp_path / "trainer/__init__.py").touch()
-    (tmp_path / "trainer/train.py").write_text(TRAINER)
+    """Return a folder with settings, prepared lists and stand-ins for training and prediction."""
+    write_run(tmp_path)
     (tmp_path / "trainer/evaluate.py").write_text(PREDICTOR)
     return tmp_path
 

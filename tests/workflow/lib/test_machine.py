@@ -99,6 +99,8 @@ def test_a_file_system_without_locks(tmp_path, monkeypatch):
     monkeypatch.setattr(fcntl, "lockf", refuse)
     problem = machine.lock_problem(tmp_path / "results")
     assert problem.startswith(f"{tmp_path}: POSIX locks do not work there (No locks available); name a folder")
+    monkeypatch.setattr(machine, "free_bytes", lambda _: 1e15)
+    assert machine_warnings(experiment_in(tmp_path), jobs_run_here=False) == [problem]
 
 
 def test_the_page_of_the_doctor(gpus, tmp_path):
