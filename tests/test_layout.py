@@ -104,7 +104,7 @@ def rules():
     for path in RULES:
         text = re.sub(r"{(figure\.name|params\.figure)}", "{figure}", path.read_text())
         for block in re.split(r"^ *(?=rule\b)", text, flags=re.MULTILINE)[1:]:
-            name = re.match(r'rule (\w+):|rule:\s+name:\s+f"(.+)"', block)
+            name = re.match(r'rule (\w+):|rule:\s+""".*"""\s+name:\s+f"(.+)"', block)
             yield path.name, name[1] or name[2], block
 
 
