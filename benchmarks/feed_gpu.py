@@ -22,6 +22,7 @@ from benchmarks.runs import alone, loss_and_optimizer, noise, recipe_run, smalle
 from trainer.checkpointing import TrainingState
 from trainer.data.charades_lists import Videos
 from trainer.data.loaders import read_batches, read_on_device, training_loader
+from trainer.distributed.lifetime import process_life
 from trainer.distributed.process_group import set_precision
 from trainer.step import PendingLosses, train_step
 from trainer.tasks.ava import AvaTrainingClips
@@ -116,4 +117,5 @@ def wait(device):
 
 
 if __name__ == "__main__":
-    main()
+    with process_life():
+        main()
