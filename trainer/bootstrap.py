@@ -1,6 +1,6 @@
 """From predictions to the uncertainty of their score: mAP of resampled test videos. Needs no GPU and no PyTorch.
 
-A rule of its own, after the score: other settings here score again in minutes, and change nothing else of a run.
+A separate rule after the score: with other settings it runs again in minutes, and nothing else of a run changes.
 """
 
 import argparse

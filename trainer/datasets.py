@@ -1,6 +1,6 @@
 """What the rest of the project must know of a dataset, without importing PyTorch.
 
-Everything else that is particular to a dataset lies in its task (``trainer/tasks``), its lists (``trainer/data``) and
+Everything else that is particular to a dataset is in its task (``trainer/tasks``), its lists (``trainer/data``) and
 its metric (``trainer/metrics``).
 """
 

@@ -18,7 +18,7 @@ from trainer.utils.errors import exit_on_input_error
 
 
 def main():
-    if sys.argv[1:2] == ["bootstrap"]:  # which has options of its own
+    if sys.argv[1:2] == ["bootstrap"]:  # it has its own options
         from trainer import bootstrap
 
         bootstrap.main(sys.argv[2:])

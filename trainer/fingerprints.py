@@ -1,4 +1,4 @@
-"""Hashes that tell whether two trainings are the same: of a run's settings and files, and of the code."""
+"""Hashes by which two trainings are compared: of a run's settings and files, and of the code."""
 
 import ast
 import hashlib
@@ -34,10 +34,10 @@ WEIGHT_CODE = (
 
 @cache
 def run_fingerprint(run: config.Run) -> str:
-    """Return a hash of what determines a run's result: its settings and the contents of its files, wherever they lie.
+    """Return a hash of what determines a run's result: its settings and the contents of its files, not their paths.
 
-    Files may be made again under the same names, e.g. from other films or boxes. Of frames the indices are read, not
-    the images: other frames have other sizes.
+    Files may have been re-created under the same names, e.g. from other films or boxes. Frames are compared by their
+    indices instead of their images: other frames have other sizes.
     """
     frames = FrameArchive(run.data.frames)
     lists = [path for name, path in asdict(run.data).items() if name not in ("frames", "protocol")]

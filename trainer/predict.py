@@ -1,6 +1,6 @@
 """Predictions of a fine-tuned network: a dict of arrays with one row per example, in the order of its list.
 
-Which arrays there are, the task of each dataset says (``trainer/tasks``).
+The dataset's task (``trainer/tasks``) determines the arrays.
 """
 
 import logging

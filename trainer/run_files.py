@@ -24,7 +24,7 @@ ADVICE = {
     "per_class.csv": "delete it to score again",
     "bootstrap.npz": "delete it to bootstrap again",
 }
-# What readers raise about contents that are not theirs: pandas, json and UTF-8 raise kinds of ValueError.
+# Exceptions that readers raise on a damaged file; those of pandas, json and UTF-8 are ValueErrors.
 DAMAGE = (
     *(OSError, ValueError, ArithmeticError, EOFError, LookupError, RecursionError, RuntimeError),
     *(zipfile.BadZipFile, zlib.error),
@@ -32,7 +32,7 @@ DAMAGE = (
 
 
 class DamagedFile(InputError):
-    """A file that its writer did not leave so: truncated, empty, of another encoding, or a folder."""
+    """A file that is not as it was written: truncated, empty, of another encoding, or a folder."""
 
     def __init__(self, path, problem, advice=None):
         self.path = Path(path)

@@ -78,8 +78,8 @@ def run_lines(found: list[Trainings], gpus: int) -> list[str]:
     for one in found:
         devices = f"{one.gpus} GPUs" if one.gpus > 1 else "one GPU" if one.gpus else "the CPU"
         hours = f"{one.hours:,.1f} h each ({one.source})" if one.hours else "hours not known before one is finished"
-        told = f" on {devices}, {hours}" if one.left else ""
-        lines.append(f"{DATASETS[one.dataset].title}, {one.recipe}: {one.left} to train{told}")
+        details = f" on {devices}, {hours}" if one.left else ""
+        lines.append(f"{DATASETS[one.dataset].title}, {one.recipe}: {one.left} to train{details}")
     left = [one for one in found if one.left]
     if not left or any(one.hours is None for one in left):
         return lines

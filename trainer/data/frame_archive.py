@@ -124,7 +124,7 @@ class _IndexedTar:
             self.index = np.lib.format.open_memmap(index, mode="r")
         except OSError:
             raise
-        except Exception as error:  # damage makes it raise nearly every type
+        except Exception as error:  # a damaged file can raise nearly every type
             raise ValueError(f"{index} is damaged; delete it to re-create it") from error
         if self.index.dtype != INDEX or self.index.ndim != 1:
             raise ValueError(f"{index} is not an index of frames")
@@ -174,7 +174,7 @@ def index_tar(tar):
     tar = Path(tar)
     if not tar.is_file():
         raise InputError(f"{tar}: not a file; expected a complete, uncompressed tar")
-    # The next header mostly lies within the buffer, so skipping small members still reads the file sequentially.
+    # The next header is mostly within the buffer, so skipping small members still reads the file sequentially.
     with tar.open("rb", buffering=1 << 20) as file:
         length = os.fstat(file.fileno()).st_size
         end = 0
@@ -220,7 +220,7 @@ def _any_member(file, start):
     file.seek(start)
     try:
         reader = tarfile.TarFile(fileobj=file)  # reads only the member at the file's position
-    except Exception:  # damage makes it raise nearly every type, RecursionError and MemoryError included
+    except Exception:  # a damaged file can raise nearly every type, RecursionError and MemoryError included
         return None
     member = reader.firstmember
     if member is None:

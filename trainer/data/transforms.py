@@ -147,7 +147,7 @@ def _whole_frame_resizer(geometry):
 
 
 def _positions(geometry, axis):
-    """Where in the frame the crop's rows (axis 0) or columns (1) lie, in float32 as PyTorch computes it."""
+    """Return the positions of the crop's rows (axis 0) or columns (1) in the frame, in float32 as PyTorch does."""
     start = (geometry.top, geometry.left)[axis]
     scale = np.float32(geometry.source[axis]) / np.float32(geometry.resized[axis])
     centers = np.arange(start, start + geometry.crop[axis], dtype=np.float32) + np.float32(0.5)

@@ -13,7 +13,7 @@ the precision envelope at all points. They differ in these:
     detections of an image                 all                  all                  the 50 best of all classes
     images that the ground truth lacks     false positives      false positives      ignored
 
-How far the numbers lie apart depends on duplicate detections of a person: the published protocol gives a box to the
+How much the numbers differ depends on duplicate detections of a person: the published protocol gives a box to the
 first row, not to the best score. On the duplicates of tests/fixtures/metrics/medium_a it gives 0.33, the
 others 0.42. All leave out the excluded seconds.
 

@@ -1,6 +1,6 @@
 """Load the backbone of a pre-trained checkpoint, completely or not at all.
 
-``python -m trainer.models.inspect FILE`` tells what is in a file.
+``python -m trainer.models.inspect FILE`` prints what is in a file.
 """
 
 from collections import Counter, deque

@@ -4,8 +4,8 @@ A task module has
 
     training_set(run)                             Dataset of items (epoch, row), each a `trainer.data.loaders.Sample`
     build_head(run, backbone)                     nn.Module: features and boxes in, logits or probabilities out
-    predict_validation(model, run, group)         predictions that training is validated by
-    predict_test(model, run, group)               predictions that the result is scored by
+    predict_validation(model, run, group)         predictions for the validation during training
+    predict_test(model, run, group)               predictions of the test set
 
 Predictions are a dict of arrays with one row per example; the dataset's metric reads them (``trainer/metrics``).
 """

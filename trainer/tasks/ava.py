@@ -21,7 +21,7 @@ from trainer.datasets import DATASETS
 from trainer.models.backbones import Backbone
 from trainer.predict import probabilities, run_inference
 
-VALIDATION_SECONDS = 4  # validation during training looks at every fourth second
+VALIDATION_SECONDS = 4  # validation during training uses every fourth second
 SEVERE_BOXES = Boxes()
 
 
@@ -150,7 +150,7 @@ class AvaHead(nn.Module):
             sampling_ratio=0,  # adaptive: as many samples per bin as it has feature pixels
             aligned=self.aligned,
         )
-        maximum = max_pool2d(pooled, self.resolution).flatten(1)  # not amax, which shares gradients out among ties
+        maximum = max_pool2d(pooled, self.resolution).flatten(1)  # not amax, which splits gradients among ties
         logits = self.projection(self.dropout(maximum))
         return logits if self.training else logits.sigmoid()
 

@@ -63,7 +63,7 @@ def read(kind, content, where: str, renamed: Mapping[str, str] | None = None):
     """Return ``content``, a mapping, as a ``kind``, a class of ``settings``.
 
     Raises InputError with one line: ``where``, the key, what was expected and what is there. ``renamed`` holds former
-    names of keys ("ava: leave_out") with their new ones, which the message about an unknown key tells.
+    names of keys ("ava: leave_out") with their new ones, which the message about an unknown key gives.
     """
     try:
         return _adapter(kind).validate_python(content)

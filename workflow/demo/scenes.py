@@ -1,6 +1,6 @@
 """Draw people who perform actions, for the films and videos of the demo.
 
-Motion and the color of the clothes tell the action, clearly enough to be learned in a few dozen training steps. Frames
+Motion and the color of the clothes show the action, clearly enough to be learned in a few dozen training steps. Frames
 and boxes are computed from the same function of time, so they agree.
 """
 
@@ -182,7 +182,7 @@ def draw_person(frame, joints, height, color):
 
 
 def draw_background(rng, width, height):
-    """Draw a gray, still wall and floor, which tell nothing about the action: (H, W, 3) uint8."""
+    """Draw a gray, still wall and floor, independent of the action: (H, W, 3) uint8."""
     coarse = rng.uniform(105, 150, (5, 6, 1)) + rng.uniform(-6, 6, (5, 6, 3))
     wall = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
     wall[round(0.85 * height) :] *= 0.7

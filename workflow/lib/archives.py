@@ -95,7 +95,7 @@ def _regular_members(tar):
     """Yield the members that are files; raise ReadError on a negative size, or if the end mark is missing."""
     last = -1
     for member in tar:
-        if member.offset <= last or member.size < 0:  # tarfile would read the same members for ever
+        if member.offset <= last or member.size < 0:  # tarfile would read the same members forever
             raise tarfile.ReadError(f"negative size before byte {member.offset_data:,}")
         last = member.offset
         if member.isreg():

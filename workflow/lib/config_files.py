@@ -1,4 +1,4 @@
-"""The files of settings: where they lie, and the order in which they are merged."""
+"""Find the files of settings and merge them."""
 
 import os
 from pathlib import Path
@@ -19,8 +19,8 @@ def read_settings(given: dict) -> dict:
     """Return the content of config.yaml, recipes.yaml and local.yaml, in this order, then ``given``.
 
     Mappings are united, lists replaced. ``given``: settings of the command line, or of a workflow that imports this
-    one. A file of config/ that the working directory lacks, as under ``--directory``, is the one of this checkout.
-    Raises InputError if a file is missing or no mapping in YAML.
+    one. Files of config/ that the working directory lacks, as under ``--directory``, are those of this checkout.
+    Raises InputError if a file is missing or not a YAML mapping.
     """
     settings = merge(read_file(find("config/config.yaml")), read_file(find("config/recipes.yaml")))
     local = merge(settings, given).get("local_config")
@@ -39,7 +39,7 @@ def merge(settings: dict, changes: dict) -> dict:
 
 
 def read_file(path) -> dict:
-    """Return the content of a file of settings; raise InputError if it is missing or no mapping in YAML.
+    """Return the content of a file of settings; raise InputError if it is missing or not a YAML mapping.
 
     A file without settings, as all of them are commented out, is an empty mapping.
     """
@@ -50,7 +50,7 @@ def read_file(path) -> dict:
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); expected a file of settings") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise InputError(f"{path}: no YAML: {' '.join(str(error).split())}") from error
+        raise InputError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
     if content is None:
         return {}
     if not isinstance(content, dict):

@@ -1,4 +1,4 @@
-"""Films as the film scripts see them: the ffmpeg binary, and what a container tells about its video stream.
+"""Read films: the ffmpeg binary, and what a container says about its video stream.
 
 Times stay exact (whole numbers of the stream's time base, or fractions of seconds) up to the frame number, so they
 neither round nor drift.
@@ -27,7 +27,7 @@ FILM_START = "film_start"
 INPUT_OPTIONS = {"format_whitelist": "matroska,mov,nut,avi,flv,mpeg,mpegts", "protocol_whitelist": "file"}
 
 # A film may start this many seconds after the window, or end before it; its first or last frame is then repeated. The
-# last key second lies three seconds before the end, and a clip reaches one second further, so no clip is affected.
+# last key second is three seconds before the end, and a clip reaches one second further, so no clip is affected.
 END_TOLERANCE = Fraction(1, 2)
 
 
@@ -83,7 +83,7 @@ def file_url(path) -> str:
 
 
 def probe(path) -> Film:
-    """Read what the container tells about its video stream; raise InputError if the file is not a film."""
+    """Read what the container says about its video stream; raise InputError if the file is not a film."""
     with _opened(path) as (container, stream):
         return _film(path, container, stream)
 

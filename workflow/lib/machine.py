@@ -1,4 +1,4 @@
-"""What this machine has, found without importing PyTorch: a plan must take seconds."""
+"""Find what this machine has, without importing PyTorch: a plan must take seconds."""
 
 import fcntl
 import os

@@ -1,4 +1,4 @@
-"""What would stop a run on this machine hours from now, told at the plan."""
+"""Warn at the plan about what would stop a run on this machine hours later."""
 
 import requests
 

@@ -1,4 +1,4 @@
-"""What an experiment has still to make: files with their sizes, and runs."""
+"""What an experiment still has to make: files with their sizes, and runs."""
 
 from collections import Counter
 from collections.abc import Iterable

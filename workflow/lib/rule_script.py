@@ -14,8 +14,8 @@ from trainer.utils.errors import InputError
 def rule_script(snakemake):
     """Redirect stdout and stderr, those of child processes included, to the rule's log.
 
-    If the block fails, the last line of the log is "error: ...", after a traceback unless it is an ``InputError``. What
-    the log cannot take, as its disk is full, goes to the stderr that Snakemake shows. SIGTERM, by which a cluster ends
+    If the block fails, the last line of the log is "error: ...", after a traceback unless it is an ``InputError``. If
+    the log's disk is full, the rest goes to the stderr that Snakemake shows. SIGTERM, by which a cluster ends
     a job, raises ``SystemExit``, so that the block can clean up.
     """
     path, stderr = snakemake.log[0], os.dup(sys.stderr.fileno())

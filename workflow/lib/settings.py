@@ -197,7 +197,7 @@ def _check_recipe(key, recipe, dataset):
         raise ValueError(f"{key}: clip: expected test_clips 1 and test_crops 1, got {views[0]} and {views[1]}")
 
 
-# Former names of keys, told in the message about an unknown key. To be removed with version 0.3.
+# Former names of keys, for the message about an unknown key. To be removed with version 0.3.
 RENAMED_KEYS = {
     "shared": "shared_cache",
     "temp": "delete_after_use",

@@ -2,7 +2,7 @@
 
 Snakemake deletes a job's declared outputs before the job starts and touches them when it ends. Two workflows with the
 same outputs would therefore delete each other's files. So each checkout declares links in its own `data` folder. The
-files lie under the same names in the `shared_cache` folder, of which Snakemake knows nothing.
+files have the same names in the `shared_cache` folder, which Snakemake does not know.
 """
 
 import fcntl

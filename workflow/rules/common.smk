@@ -1,4 +1,4 @@
-# Reads the experiment and answers what rules ask about their inputs. The logic lies in workflow/lib/experiment.py.
+# Reads the experiment and answers what rules ask about their inputs. The logic is in workflow/lib/experiment.py.
 
 from trainer.datasets import DATASETS
 from workflow.lib.experiment import AVA_ANNOTATIONS, Experiment, local_paths

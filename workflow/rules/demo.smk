@@ -30,7 +30,7 @@ rule build_demo_mirror:
 
 
 rule build_demo_checkpoints:
-    """Pre-train a checkpoint of each method on drawn clips, for another number of steps, and write them as the authors."""
+    """Pre-train a checkpoint of each method on drawn clips, for a different number of steps, in its authors' format."""
     output:
         checkpoints="data/demo/mirror/pretrained/checkpoints_pretraining.zip",
         supervised="data/demo/mirror/r2plus1d_18-91a641e6.pth",

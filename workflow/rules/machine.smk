@@ -1,5 +1,5 @@
-# What jobs of this machine share, and what it lacks, told at the plan. A profile's `resources` are no place for these
-# numbers: a command line with `--resources gpu=4` replaces all of them.
+# Resources that the jobs of this machine share, and warnings about what it lacks. No profile sets these resources, as
+# `--resources gpu=4` on the command line replaces all of a profile's.
 
 from workflow.lib.machine import visible_gpus
 from workflow.lib.machine_warnings import check_machine

@@ -1,5 +1,5 @@
 # Tables, figures and the report page. Those in partial/ show finished runs while others are running: they neither wait
-# for runs nor start any, and are made again when a run ends.
+# for runs nor start any, and are re-created when a run ends.
 
 
 rule table:

@@ -33,7 +33,7 @@ def cut_film(film, cut, start, stop, ffmpeg=None):
     """Write the packets of ``film`` from the keyframe before second ``start`` to ``stop`` into ``cut``.
 
     Seconds are those of ``ffmpeg -ss``, with which the published pipeline cuts. They count from the start of the
-    container's earliest stream, even if its first timestamp is not 0. The cut keeps the timestamps, and a tag tells
+    container's earliest stream, even if its first timestamp is not 0. The cut keeps the timestamps, and a tag holds
     where second 0 is. ``ffmpeg``: the binary's path, by default the pinned one. Raises InputError if the film cannot be
     read, has no video stream or does not cover the window.
     """

@@ -1,4 +1,4 @@
-"""Extract a cut's frames at a constant rate into one uncompressed tar, and index where each JPEG lies.
+"""Extract a cut's frames at a constant rate into one uncompressed tar, and write the index of its JPEGs.
 
 ffmpeg decodes and encodes each source frame once and pipes it here in NUT, which keeps its timestamp exact. This script
 then chooses the source frame of each index. `tar -xf` gives the published layout of loose frames.

@@ -46,7 +46,7 @@ def list_ava(films, annotations, output, *, start, stop, fps, min_person_score):
 
 
 def check_lengths(boxes, frames, start, fps):
-    """Raise InputError if a key second lies after the last frame of its film."""
+    """Raise InputError if a key second is after the last frame of its film."""
     for film, seconds in boxes.items():
         last = max(seconds)
         if (last - start) * fps >= frames[film]:

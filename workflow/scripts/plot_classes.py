@@ -15,7 +15,7 @@ LETTER = 0.065  # inches, the mean width of a letter of a class name
 def plot_classes(results: Results) -> Figure:
     """Draw classes in the order of their mean over methods, the best first; skip those without a positive.
 
-    The color scale is a square root, since most classes of both datasets lie far below the best ones.
+    The color scale is a square root, since most classes of both datasets score far below the best ones.
     """
     values = class_means(results)
     figure = Figure(figsize=(6.4, 2))

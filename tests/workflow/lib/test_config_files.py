@@ -30,7 +30,7 @@ def test_local_settings_that_cannot_be_read_are_not_taken_for_missing(tmp_path):
     folder.mkdir()
     link.symlink_to("nowhere")
     digits.write_text("results: " + 5000 * "1")
-    for path, problem in {folder: "cannot be read", link: "no such file", digits: "no YAML"}.items():
+    for path, problem in {folder: "cannot be read", link: "no such file", digits: "not YAML"}.items():
         with pytest.raises(InputError, match=f"^{path}: {problem}"):
             read_settings({"local_config": str(path)})
     assert read_settings({"local_config": str(tmp_path / "missing.yaml")})["results"] == "results"
@@ -44,7 +44,7 @@ def test_files_of_the_working_directory_come_first(tmp_path, monkeypatch):
     (tmp_path / "config/methods.tsv").touch()
     assert find("config/methods.tsv") == "config/methods.tsv"
     (tmp_path / "config/config.yaml").write_text("results: [unfinished")
-    with pytest.raises(InputError, match=r"^config/config.yaml: no YAML: while parsing a flow sequence"):
+    with pytest.raises(InputError, match=r"^config/config.yaml: not YAML: while parsing a flow sequence"):
         read_settings({})
     (tmp_path / "config/config.yaml").write_text("results")
     with pytest.raises(InputError, match=r"^config/config.yaml: expected keys and values, got str"):

@@ -1,6 +1,6 @@
 """Download a file over HTTP, resuming after an interruption.
 
-A partial file is kept beside the destination under a hidden name that tells source, version and size. So a later run
+A partial file is kept beside the destination under a hidden name that holds source, version and size. So a later run
 resumes where this one stopped, and never joins parts of two files.
 """
 
@@ -168,7 +168,7 @@ class HttpTransfer:
                 if total is not None and transfer.done + len(chunk) > total:
                     partial.unlink()
                     raise Unavailable(f"sends more than the {total:,} bytes expected")
-                if file.write(chunk) < len(chunk):  # the next part would lie in a wrong place
+                if file.write(chunk) < len(chunk):  # the next part would be in the wrong place
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(partial))
                 transfer.add(len(chunk))
 
@@ -195,7 +195,7 @@ def partial_files(destination, url_hash=""):
 
 
 def _extent(response) -> tuple[int, int | None]:
-    """Return the first byte of the response's content, and the size of the whole file if the server tells."""
+    """Return the first byte of the response's content, and the size of the whole file if the server says it."""
     if response.status_code == 206:
         match = re.fullmatch(r"bytes ([0-9]{1,18})-[0-9]+/([0-9]{1,18}|\*)", response.headers.get("Content-Range", ""))
         if match is None:
@@ -208,7 +208,7 @@ def _extent(response) -> tuple[int, int | None]:
 
 
 def _pause(response) -> int:
-    """Return the seconds that the server asks to wait; 0 if it asks for none, or in words of its own."""
+    """Return the seconds that the server asks to wait; 0 if it asks for none, or not in a known format."""
     with suppress(urllib3.exceptions.InvalidHeader, ValueError, OverflowError):
         return urllib3.Retry().get_retry_after(response.raw) or 0
     return 0

@@ -1,4 +1,4 @@
-"""What can be said about pairs of methods: differences of mAP with intervals, and which are larger than chance."""
+"""Compare pairs of methods: differences of mAP with intervals, and which are larger than chance."""
 
 from itertools import combinations
 
@@ -63,7 +63,7 @@ def p_value_cells(rows: pd.DataFrame) -> dict[str, list[Cell]]:
 
 
 def statement(results: Results) -> str:
-    """Return the sentences that say which methods of a recipe differ, and how far the published ranking is met."""
+    """Return sentences: which methods of a recipe differ, and how far their ranking agrees with the published one."""
     rows, where = pairs(results), results.title + results.with_recipe
     if rows.empty:
         return ""
