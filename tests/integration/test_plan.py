@@ -189,7 +189,17 @@ def test_local_settings_and_methods_are_read_if_they_exist(checkout_copy):
     output, status = plan(*table, folder=checkout_copy)
     assert (status, jobs(output)["finetune"]) == (0, 11), output  # the row is not selected
 
-    (checkout_copy / "config/local.yaml").write_text("{methods: all, charades: {seeds: [1, 2, 3]}, ava: {gpus: 1}}")
+    local = "methods: all\ncharades: {seeds: [1, 2, 3]}\nava: {gpus: 1}\n"
+    (checkout_copy / "config/local.yaml").write_text(local)
+    output, status = plan(*table, folder=checkout_copy)
+    assert status == 1
+    assert "methods.tsv: videomae: checkpoint: no address of videomae_vit_b_k400.pth is known; download it" in output
+
+    (checkout_copy / "files").mkdir()
+    for line in (checkout_copy / "config/methods.tsv").read_text().splitlines():
+        name = "".join(line.split("\t")[3:4])
+        (checkout_copy / "files" / (name or "none")).touch()
+    (checkout_copy / "config/local.yaml").write_text(f"{local}existing: {{checkpoints: files}}\n")
     output, status = plan(*table, folder=checkout_copy)
     assert (status, jobs(output)["finetune"]) == (0, 63), output  # 20 published rows and this one
     assert "Fine-tune mine on charades, seed 3 (" in output

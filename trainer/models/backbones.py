@@ -32,7 +32,7 @@ class Backbone:
     time_stride: int  # frames of a clip per frame of its features
     space_stride: int  # pixels of a clip per pixel of its features
     recipe: str  # how it is fine-tuned unless a row of the methods table says otherwise; a name of config/recipes.yaml
-    depth: int | None = None  # blocks of a transformer, which drop path, layer decay and recomputation count; else None
+    depth: int | None = None  # blocks of a transformer; None: no transformer, without drop path and layer decay
     num_frames: int | None = None  # of a clip, where only one length fits
     mean: str = "0.45"  # subtracted from pixels in [0, 1] unless a row of the methods table says otherwise
 
@@ -104,13 +104,13 @@ def _transformer(**size):
     return VisionTransformer(**size)
 
 
-MEAN = "0.4814576,0.4546922,0.4038435"  # of VideoMAE's AVA code: 122.7717, 115.9465 and 102.9801 of 255
+VIDEOMAE_MEAN = "0.4814576,0.4546922,0.4038435"  # of VideoMAE's AVA code: 122.7717, 115.9465 and 102.9801 of 255
 
 
 def _vit(width, depth, heads, tubelet=2, recipe="vit"):
-    """Return the record of a transformer of 16 x 16 px patches, of 8 of them in time and 14 x 14 in pre-training."""
+    """Return the record of a transformer that was pre-trained on grids of 8 x 14 x 14 tokens, of 16 x 16 px each."""
     build = partial(_transformer, width=width, depth=depth, heads=heads, tubelet=tubelet)
-    return Backbone(build, width, tubelet, 16, recipe, depth, 8 * tubelet, MEAN)
+    return Backbone(build, width, tubelet, 16, recipe, depth, 8 * tubelet, VIDEOMAE_MEAN)
 
 
 BACKBONES = {

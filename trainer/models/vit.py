@@ -1,7 +1,8 @@
 """The video vision transformer (ViT) of VideoMAE: joint attention over the tokens of a clip, without a class token.
 
-Names of parameters are those of VideoMAE's fine-tuning code, and so are its q and v biases: keys have none, as one
-adds the same number to all scores of a query.
+As ``modeling_finetune.py`` of MCG-NJU/VideoMAE (Tong et al., NeurIPS 2022) and of its AVA code, up to the last norm.
+Names of parameters are the same, and so are the q and v biases: keys have none, as one adds the same number to all
+scores of a query.
 """
 
 import torch
@@ -17,9 +18,10 @@ class VisionTransformer(nn.Module):
 
     T is ``grid[0] * tubelet``. Frames are padded with zeros, the mean color, on the right and at the bottom to
     multiples of 16 px. ``grid`` is (T', H', W') of the clips in pre-training; for other sizes the position table is
-    resized for each time step. It is a buffer, which training does not change: VideoMAE's sine until a checkpoint
-    brings another. ``drop_path``: probability of the last block to skip a branch in training, rising from 0 in the
-    first. ``recompute``: keep only the inputs of blocks for the backward pass and compute the blocks again there.
+    resized for each time step, as VideoMAE does (V-JEPA: over all three axes). It is a buffer, which training does not
+    change: VideoMAE's sine until a checkpoint brings another. ``drop_path``: probability of the last block to skip a
+    branch in training, rising from 0 in the first. ``recompute``: keep only the inputs of blocks for the backward pass
+    and compute the blocks again there.
     """
 
     def __init__(self, width, depth, heads, tubelet, grid=(8, 14, 14), drop_path=0.0, recompute=False):
@@ -54,7 +56,7 @@ class VisionTransformer(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention and perceptron, each after a norm and added to its input; (B, tokens, width) in and out."""
+    """Attention and MLP, each after a norm and added to its input; (B, tokens, width) in and out."""
 
     def __init__(self, width, heads, drop_path):
         super().__init__()

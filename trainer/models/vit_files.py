@@ -22,7 +22,7 @@ HUGGING_FACE = {
 }
 PATCHES = "embeddings.patch_embeddings.projection.weight"
 
-FAMILIES = {  # by the beginning of a name, without "module."
+FAMILIES = {  # by the beginning of a name, without "module."; the first that a file has counts
     "mask_token_img": "MVD",
     "clip_decoder.": "UMT",
     "prototypes": "SIGMA",

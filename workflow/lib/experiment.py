@@ -18,7 +18,7 @@ from trainer.utils.errors import InputError
 from workflow.lib import validation
 from workflow.lib.film import ffmpeg_version
 from workflow.lib.report import figures
-from workflow.lib.settings import ROOT
+from workflow.lib.settings import AUTHORS, ROOT
 
 AVA_ANNOTATIONS = {
     "ground_truth_train": "ava_train_v2.2.csv",
@@ -196,7 +196,7 @@ class Experiment:
             return None
         # Copies of the archive differ in folder names.
         found = sorted(path for path in Path(self.existing.checkpoints).rglob("*") if path.name == row.checkpoint)
-        if len(found) > 1 or (row.source == "checkpoints" and not found):
+        if len(found) > 1 or (row.source in ("checkpoints", AUTHORS) and not found):
             raise InputError(
                 f"config: existing: checkpoints: expected one file named {row.checkpoint} in "
                 f"{self.existing.checkpoints}, got {len(found)}"
@@ -212,7 +212,7 @@ class Experiment:
         row, own = self.method(method), self.own_checkpoint(method)
         if own or not row.checkpoint:
             return own
-        if row.source == "checkpoints":
+        if row.source in ("checkpoints", AUTHORS):
             return f"{self.config.data}/checkpoints/{row.checkpoint}"
         return self.downloaded(row.source)
 

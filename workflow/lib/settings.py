@@ -23,6 +23,7 @@ from trainer.utils.text import check_label
 ROOT = Path(__file__).parents[2]
 Name = Annotated[str, Field(pattern="^[a-z0-9_]+$")]
 DatasetName = Literal[*DATASETS]
+AUTHORS = "authors"  # source of the checkpoints of which no address is known
 
 # Characters, in a class of a pattern, that names of films and downloads do not have: Snakemake fills in {...} and
 # <...>, and hands the others to a cluster's jobs in a way that changes them or lets the shell run them.
@@ -82,7 +83,8 @@ class Existing:
     charades_lists: PlannedPath | None
     """folder with `train.csv` and `val.csv`"""
     checkpoints: PlannedPath | None
-    """folder that holds the files whose source is `checkpoints`, at any depth; others are downloaded if not in it"""
+    """folder that holds the files whose source is `checkpoints` or `authors`, at any depth; others are downloaded if
+    not in it"""
 
 
 @settings
@@ -235,7 +237,8 @@ class MethodRow:
     checkpoint: str
     """file name in its source, or the path of your file (`~/` is your home); empty: random initialization"""
     source: str
-    """the source in `sources.tsv` that has it; empty for your own file"""
+    """the source in `sources.tsv` that has it; `authors`: none is known, put the file into `existing: checkpoints`;
+    empty for your own file"""
     layout: str
     """names of the checkpoint's tensors, see `trainer/models/layouts.py`; `auto` finds them. Empty: no checkpoint"""
     backbone: Text

@@ -17,7 +17,17 @@ from trainer.utils.settings import read
 from trainer.utils.text import quoted
 from trainer.utils.text_files import text_lines
 from workflow.lib.changed_settings import compare
-from workflow.lib.settings import ODD, ODD_WORDS, RENAMED_KEYS, Config, MethodRow, PublishedRow, SourceRow, check_path
+from workflow.lib.settings import (
+    AUTHORS,
+    ODD,
+    ODD_WORDS,
+    RENAMED_KEYS,
+    Config,
+    MethodRow,
+    PublishedRow,
+    SourceRow,
+    check_path,
+)
 
 FILM = re.compile(rf"[^/\s{ODD}]+\.(mkv|mp4|webm)")
 
@@ -69,6 +79,11 @@ def check_existing(config: Config, methods: pd.DataFrame):
             f"config: shared_cache: {config.shared_cache}: no such folder; make it, writable for its users"
         )
     for row in methods.itertuples():
+        if row.source == AUTHORS and not config.existing.checkpoints:
+            raise InputError(
+                f"{row.table}: {row.method}: checkpoint: no address of {row.checkpoint} is known; download it from its "
+                "authors and name its folder in config: existing: checkpoints"
+            )
         own = own_file(row)
         if own and not own.is_file():
             problem = (
@@ -259,10 +274,10 @@ def _check_method(row, sources, config):
         raise InputError(f"{where}: layout, source: expected empty cells without a checkpoint")
     if row.checkpoint and row.layout not in ("auto", *LAYOUTS):
         raise InputError(f"{where}: layout: expected auto or one of {', '.join(LAYOUTS)}, got {row.layout!r}")
-    if row.source and row.source not in sources:
+    if row.source and row.source not in (*sources, AUTHORS):
         raise InputError(
-            f"{where}: source: expected a source of {config.sources_table}, or nothing for your own file, "
-            f"got {row.source!r}"
+            f"{where}: source: expected a source of {config.sources_table}, {AUTHORS} for a file in existing: "
+            f"checkpoints, or nothing for your own file, got {row.source!r}"
         )
     _check_checkpoint(f"{where}: checkpoint", row)
     if row.backbone not in BACKBONES:

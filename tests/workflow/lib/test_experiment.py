@@ -114,6 +114,17 @@ def test_existing_checkpoints_are_found_in_subfolders(tmp_path):
         experiment_of(existing={"checkpoints": str(tmp_path)}).checkpoint("selavi")
 
 
+def test_checkpoints_without_an_address_are_the_users(tmp_path):
+    words = "methods.tsv: mvd: checkpoint: no address of mvd_vit_b_k400.pth is known; .* existing: checkpoints"
+    with pytest.raises(InputError, match=words):
+        experiment_of(methods=["mvd"]).check_files()
+    with pytest.raises(InputError, match=r"expected one file named mvd_vit_b_k400.pth in .*, got 0$"):
+        experiment_of(existing={"checkpoints": str(tmp_path)}).checkpoint("mvd")
+    (tmp_path / "mvd_vit_b_k400.pth").touch()
+    own = experiment_of(existing={"checkpoints": str(tmp_path)})
+    assert own.checkpoint("mvd") == f"{tmp_path}/mvd_vit_b_k400.pth"
+
+
 def test_a_checkpoint_of_another_source_is_downloaded_if_missing(tmp_path):
     own = experiment_of(existing={"checkpoints": str(tmp_path)})
     assert own.checkpoint("supervised") == "data/downloads/r2plus1d_18-91a641e6.pth"

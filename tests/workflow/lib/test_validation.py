@@ -273,7 +273,8 @@ def test_methods_are_selected_by_their_ids(check_methods, tmp_path):
         ({"checkpoint": "OWN", "layout": "moko"}, "layout: expected auto or one of selavi, .*, got 'moko'"),
         (
             {"checkpoint": "OWN", "layout": "auto", "source": "web"},
-            "source: expected a source of config/sources.tsv, or nothing for your own file, got 'web'",
+            "source: expected a source of config/sources.tsv, authors for a file in existing: checkpoints, or nothing "
+            "for your own file, got 'web'",
         ),
         (
             {"checkpoint": "OWN", "layout": "auto", "source": "checkpoints"},
