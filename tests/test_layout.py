@@ -130,6 +130,7 @@ def test_rules_say_what_they_need_of_a_cluster():
     for path, name, block in rules():
         if "localrule: True" not in block:
             assert re.search(r"mem_mb=.*\n\s+runtime=", block), f"{path}: rule {name}: no mem_mb and runtime"
+        assert ("gpu=" in block) == (name in ("finetune", "predict")), f"{path}: rule {name}: scores need no GPU"
     assert not re.search(
         r"^default-resources", (ROOT / "workflow/profiles/slurm/profile.yaml").read_text(), re.MULTILINE
     )

@@ -1,19 +1,11 @@
 """The profile for other schedulers, with Snakemake's generic executor and stand-ins for the commands of PBS and LSF."""
 
 import json
-import os
-import re
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
-from tests.helpers.paths import ROOT, SNAKEMAKE
+from tests.helpers.generic_executor import train
 from tests.helpers.stand_in_trainer import RUN, TRAINER, write_run
-
-UV = str(Path(sys.executable).with_name("uv"))
-PROFILE = ROOT / "workflow/profiles/generic/profile.yaml"
 
 # Starts the script, its last argument, in a session of its own, whose end it notes; the text is what it prints.
 SUBMIT = """#!/bin/sh
@@ -55,30 +47,14 @@ if job == "0":
 
 @pytest.mark.parametrize("scheduler", SCHEDULERS)
 def test_a_job_that_the_scheduler_kills_is_submitted_again(tmp_path, scheduler):
-    install = ["pip", "install", "-q", "--no-deps", "--target", tmp_path / "packages"]
-    done = subprocess.run([UV, *install, "snakemake-executor-plugin-cluster-generic"], check=False)
-    if done.returncode:
-        pytest.skip("no package index with the generic executor")
     write_run(tmp_path, KILLED + TRAINER)
-    text = PROFILE.read_text().replace("latency-wait: 60", "latency-wait: 5")
-    if scheduler == "LSF":  # of equal keys, the last one counts
-        [block] = re.findall(r"^# LSF:\n((?:# .*\n)+)", text, re.MULTILINE)
-        text += re.sub("^# ", "", block, flags=re.MULTILINE)
     programs, requested = SCHEDULERS[scheduler]
-    for name, content in {
-        "profile/profile.yaml": text,
-        **{f"bin/{name}": text for name, text in programs.items()},
-    }.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(content)
-        (tmp_path / name).chmod(0o755)
-    (tmp_path / "jobs").mkdir()
-    found = {"PATH": f"{tmp_path}/bin{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": f"{tmp_path}/packages"}
-    command = [SNAKEMAKE, f"{RUN}/model.pth", "-s", ROOT / "workflow/Snakefile", "--configfile", "settings.yaml"]
-    command += ["--workflow-profile", "profile", "--seconds-between-status-checks", "1"]
-    done = subprocess.run(command, cwd=tmp_path, env=os.environ | found, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "Trying to restart job" in done.stdout + done.stderr
+    for name in ("bin", "jobs"):
+        (tmp_path / name).mkdir()
+    for name, content in programs.items():
+        (tmp_path / "bin" / name).write_text(content)
+        (tmp_path / "bin" / name).chmod(0o755)
+    assert "Trying to restart job" in train(tmp_path, scheduler, f"{RUN}/model.pth")
     assert json.loads((tmp_path / RUN / "model.pth").read_text())["arguments"] == ["--gpus", "2"]
     first, again = ((tmp_path / f"jobs/{job}.words").read_text() for job in (0, 1))
     assert all(words in first for words in requested)

@@ -8,10 +8,19 @@ import subprocess
 import pytest
 import yaml
 
+from tests.helpers.generic_executor import train
 from tests.helpers.paths import ROOT, SNAKEMAKE
 from tests.helpers.slurm import slurm
-from tests.helpers.stand_in_trainer import RUN, write_run
+from tests.helpers.stand_in_trainer import RUN, TRAINER, write_run
 
+PREEMPTED = """
+import subprocess, time
+from pathlib import Path
+if not Path("tried").exists():
+    Path("tried").touch()
+    subprocess.run(["sbatch", "--partition=urgent", "--gpus=4", "--output=/dev/null", "--wrap=true"], check=True)
+    time.sleep(300)  # until it is preempted
+"""
 PREDICTOR = """
 import json, os, sys
 from pathlib import Path
@@ -110,3 +119,13 @@ def test_a_partition_that_cancels_preempted_jobs_is_refused(folder):
     status, output, step = make(folder, finetune={"slurm_partition": "fragile"})
     assert status == 1 and not step
     assert "partition fragile: SLURM cancels its preempted jobs (PreemptMode=CANCEL)" in output
+
+
+def test_the_generic_profile_survives_preemption_by_cancel(folder):
+    (folder / "trainer/train.py").write_text(PREEMPTED + TRAINER)
+    output = train(folder, "SLURM", f"{RUN}/model.pth", **{"my-partition": "fragile"})
+    first, again = re.findall(r"Submitted job 0 with external jobid '(\d+)'", output)
+    assert "JobState=PREEMPTED" in slurm("scontrol", "show", "job", first)
+    step = yaml.safe_load((folder / RUN / "model.pth").read_text())
+    assert (step["SLURM_JOB_ID"], step["SLURM_JOB_PARTITION"], step["SLURM_CPUS_PER_TASK"]) == (again, "fragile", "10")
+    assert (step["arguments"], step["CUDA_VISIBLE_DEVICES"]) == (["--gpus", "2"], "0,1")
