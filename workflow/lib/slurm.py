@@ -10,9 +10,9 @@ from trainer.utils.errors import InputError
 def check_preemption(partitions):
     """Raise InputError if jobs of a partition are canceled when they are preempted.
 
-    Snakemake's SLURM executor (2.8) waits forever for a job in the state PREEMPTED: it expects SLURM to requeue it.
-    ``partitions``: the `slurm_partition` resource of each rule, None for the cluster's default. Partitions of the highest
-    tier are not preempted.
+    Snakemake's SLURM executor (2.8) waits forever for a preempted job: it expects SLURM to requeue it. ``partitions``:
+    the `slurm_partition` resource of each rule, None for the cluster's default. Partitions of the highest tier are not
+    preempted.
     """
     names = {str(partition.raw) if partition else "" for partition in partitions}
     found = [_fields(line) for line in _scontrol("show", "partition", "--oneliner").splitlines() if line.strip()]
