@@ -74,5 +74,7 @@ def save(figure, paths):
     """Write the figure to each path, in the format of its suffix; equal figures give equal bytes."""
     no_dates = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}}
     for path in map(Path, paths):
-        with mpl.rc_context({"svg.hashsalt": str(path)}), atomic_write(path) as partial:
+        # Else matplotlib 3.11 gives a figure without a layout engine one after it has saved its first file.
+        settings = {"svg.hashsalt": str(path), "figure.constrained_layout.use": False}
+        with mpl.rc_context(settings), atomic_write(path) as partial:
             figure.savefig(partial, metadata=no_dates.get(path.suffix))

@@ -163,6 +163,13 @@ def test_training_curves_of_recipes_have_their_own_axes(tmp_path):
     assert [text for place in pending for text in texts(place)].count("pending") == 4
 
 
+def test_training_curves_have_the_same_margins_in_all_files(tmp_path):
+    figure = plot_training(made_up(tmp_path))
+    before = [axes.get_position().bounds for axes in figure.axes]
+    plot_style.save(figure, [tmp_path / f"figure.{suffix}" for suffix in ("png", "svg", "pdf")])
+    assert [axes.get_position().bounds for axes in figure.axes] == before
+
+
 # Names that matplotlib, SVG or LaTeX would read as markup.
 ODD = "a $x_ y^{$ & <b> 100% \\alpha"
 
