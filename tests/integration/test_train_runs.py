@@ -16,6 +16,7 @@ import torch
 from tests.helpers.events import wait_until
 from tests.helpers.small_run import TRANSFORMER, small_run
 from trainer import config
+from trainer.models.network import build_model
 
 
 def train(path, *options):
@@ -176,6 +177,18 @@ def test_ranks_and_loader_workers_predict_the_same(predicted, tmp_path):
     one, two = read_predictions(path), read_predictions(both)
     assert one.keys() == two.keys()
     assert all(np.array_equal(one[name], two[name]) for name in one)
+
+
+def test_a_frozen_backbone_ends_as_it_began(tmp_path):
+    model = config.Model("r3d_18", None, "auto", bn_eps=1e-5, dropout=0.0, frozen=True)
+    path = small_run(tmp_path, "charades", parts={"model": model}, epochs=1)
+    done = train(path)
+    assert done.returncode == 0, done.stderr
+    run = config.load(path)
+    torch.manual_seed(run.seed)
+    ended = weights(path)
+    changed = {name for name, began in build_model(run).state_dict().items() if not torch.equal(began, ended[name])}
+    assert changed == {"head.projection.weight", "head.projection.bias"}
 
 
 def test_other_settings_or_files_train_from_the_beginning(tmp_path):
