@@ -81,7 +81,7 @@ def read_results(dataset, methods, runs, published=None, bootstrap=None, show_in
                 if metrics := read_metrics(folder, run):
                     if arrays := read_bootstrap(folder, metrics, bootstrap):
                         bootstraps[folder] = arrays
-                    rows.append({"folder": folder, **metrics})
+                    rows.append({"folder": folder, **metrics, "method": method})  # a renamed folder is another method
             except DamagedFile as error:
                 if not partial:
                     raise
