@@ -167,7 +167,6 @@ def kendall_tau(values, published):
     """Return Kendall's tau-b (...) between ``values`` (M, ...) of methods and their ``published`` numbers (M,).
 
     Methods without a published number (NaN) do not count. NaN if all of either are equal, or fewer than two are left.
-    Its interval: ``percentile_interval(kendall_tau(centered(points, values), published))``.
     """
     values, published = np.asarray(values, dtype=float), np.asarray(published, dtype=float)
     values, published = values[~np.isnan(published)], published[~np.isnan(published)]
@@ -176,3 +175,14 @@ def kendall_tau(values, published):
     untied = (ours**2).sum(axis=0) * (theirs**2).sum()
     with np.errstate(invalid="ignore"):
         return np.tensordot(theirs, ours, axes=1) / np.sqrt(untied)
+
+
+def kendall_tau_interval(points, values, published):
+    """Return low and high of the 95 % interval of the tau of ``points`` (M,), of resampled ``values`` (M, R).
+
+    Percentiles of the tau of centered values, extended to the estimate: noise of mAP brings tau nearer to 0, in resamples
+    twice, so up to 3 % of simulated intervals of percentiles left their own estimate out.
+    """
+    tau = kendall_tau(points, published)
+    low, high = percentile_interval(kendall_tau(centered(points, values), published))
+    return np.minimum(low, tau), np.maximum(high, tau)

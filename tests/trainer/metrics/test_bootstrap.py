@@ -13,6 +13,7 @@ from trainer.metrics.bootstrap import (
     holm,
     interval,
     kendall_tau,
+    kendall_tau_interval,
     over_runs,
     percentile_interval,
     rank_intervals,
@@ -120,3 +121,12 @@ def test_kendall_tau_equals_scipy_with_ties():
     assert kendall_tau([3, 1, 9], [np.nan, 2, 1]) == -1
     assert np.isnan(kendall_tau([1, 1], [1, 2]))
     assert np.isnan(kendall_tau([1, 2], [1, np.nan]))
+
+
+def test_the_interval_of_tau_is_of_centered_values_and_holds_its_estimate():
+    rng, points = np.random.default_rng(0), np.arange(11.0)
+    values = points[:, None] + rng.normal(0, 3, (11, 400))
+    low, high = kendall_tau_interval(points, values, points)
+    assert 0 < low < 0.5 and kendall_tau(values, points).max() < high == 1
+    shifted = kendall_tau_interval(points, values + rng.normal(0, 9, (11, 1)), points)
+    assert shifted == (low, high)

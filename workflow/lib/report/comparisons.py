@@ -5,7 +5,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from trainer.metrics.bootstrap import centered, compare_pairs, kendall_tau, percentile_interval
+from trainer.metrics.bootstrap import compare_pairs, kendall_tau, kendall_tau_interval
 from workflow.lib.report.results import Results, mean_map
 from workflow.lib.report.text_table import Cell, TextTable, cells, signed
 from workflow.lib.report.uncertainty import resampled_mean_ap
@@ -88,7 +88,7 @@ def published_agreement(results: Results) -> tuple[float, float, float]:
     if results.published is None or len(resampled.methods) < 2:
         return np.nan, np.nan, np.nan
     published = results.published.mAP.reindex(resampled.methods)
-    low, high = percentile_interval(kendall_tau(centered(resampled.points, resampled.values), published))
+    low, high = kendall_tau_interval(resampled.points, resampled.values, published)
     return float(kendall_tau(resampled.points, published)), float(low), float(high)
 
 
