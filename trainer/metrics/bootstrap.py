@@ -180,7 +180,7 @@ def kendall_tau(values, published):
 def kendall_tau_interval(points, values, published):
     """Return low and high of the 95 % interval of the tau of ``points`` (M,), of resampled ``values`` (M, R).
 
-    Percentiles of the tau of centered values, extended to the estimate: noise of mAP brings tau nearer to 0, in resamples
+    Percentiles of the tau of centered values, extended to the estimate: noise of mAP brings tau near 0, in resamples
     twice, so up to 3 % of simulated intervals of percentiles left their own estimate out.
     """
     tau = kendall_tau(points, published)
