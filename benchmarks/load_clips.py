@@ -103,7 +103,7 @@ class Video:
 
 
 def make_frames(folder, width, height, quality):
-    """A zoom with a little film grain, in 4:2:0 as films are."""
+    """Draw a zoom with a little film grain, in 4:2:0 as films are."""
     picture = f"mandelbrot=size={width}x{height}:rate=30,noise=alls=2:allf=t,format=yuvj420p"
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-f", "lavfi", "-i", picture]
     command += ["-frames:v", str(FRAMES), "-q:v", str(quality), str(folder / "film_%06d.jpg")]
@@ -178,7 +178,7 @@ def charades_test(video):
 
 
 def key_frames(count=8):
-    """Key frames of three boxes, spread over the film."""
+    """Return key frames of three boxes, spread over the film."""
     centers = np.linspace(60, FRAMES - 60, count).astype(int)
     boxes = np.tile([0.1, 0.2, 0.5, 0.9], (3 * count, 1))
     targets, scores = np.zeros((3 * count, NUM_ACTIONS), np.uint8), np.full(3 * count, np.nan, np.float32)
@@ -191,12 +191,12 @@ def videos():
 
 
 def read_published(video, indices):
-    """BGR frames of loose files."""
+    """Return BGR frames of loose files."""
     return [cv2.imdecode(np.frombuffer(video.paths[i].read_bytes(), np.uint8), cv2.IMREAD_COLOR) for i in indices]
 
 
 def published_ava(video, indices, geometry):
-    """Step by step over all frames, each step keeping its whole list, as the published code does: RGB."""
+    """Return RGB pixels, step by step over all frames, each step keeping its whole list, as the published code does."""
     frames = read_published(video, indices)
     frames = [cv2.resize(f, geometry.resized[::-1], interpolation=cv2.INTER_LINEAR).astype(np.float32) for f in frames]
     frames = [
@@ -212,7 +212,7 @@ def published_ava(video, indices, geometry):
 
 
 def published_charades(video, indices, geometry):
-    """Scale and normalize whole frames, resize them as float, then crop and mirror: RGB."""
+    """Return RGB pixels: whole frames scaled and normalized, resized as float, then cropped and mirrored."""
     frames = torch.from_numpy(np.stack(read_published(video, indices)))
     clip = ((frames.float() / 255 - MEAN) / STD).permute(3, 0, 1, 2)
     clip = interpolate(clip, geometry.resized, mode="bilinear", align_corners=False)
@@ -241,7 +241,7 @@ def measure(case, video, rounds):
 
 
 def compare_decoders(video, rounds):
-    """Decoding alone: the same pixels as OpenCV, and how fast."""
+    """Compare decoding alone with OpenCV: the same pixels, and how fast."""
     sample = video.jpegs[:32]
     as_tensor = [torch.frombuffer(bytearray(jpeg), dtype=torch.uint8) for jpeg in sample]
     decoders = {

@@ -46,7 +46,7 @@ def main():
 
 
 def measure_native(folder, minutes, rate, start, stop, cores):
-    """Rows (step, reference, ours, unit, goal); each step runs once, the film's file is in the page cache."""
+    """Return rows (step, reference, ours, unit, goal); each step runs once, the film's file is in the page cache."""
     (cut, frames, files), ours = both_ways(folder / "native", "640x360", None, minutes, rate, start, stop, cores)
     own_cut, own_frames, own_files = ours
     per_thousand = 1000 / ((stop - start) * 30)
@@ -58,13 +58,13 @@ def measure_native(folder, minutes, rate, start, stop, cores):
 
 
 def measure_scaled(folder, minutes, rate, start, stop, cores):
-    """The row of frames that are scaled down on the way; the published pipeline keeps the film's size."""
+    """Return the row of frames that are scaled down on the way; the published pipeline keeps the film's size."""
     (cut, frames, _), ours = both_ways(folder / "scaled", "1280x720", 320, minutes, rate, start, stop, cores)
     return "cut + frames, short side 320, from 720p", cut + frames, ours[0] + ours[1], " s", "6x"
 
 
 def both_ways(folder, size, short_side, minutes, rate, start, stop, cores):
-    """(seconds of the cut, seconds of the frames, files they leave) of the published commands and of ours."""
+    """Return (s of the cut, s of the frames, files they leave) of the published commands and of ours."""
     folder.mkdir()
     film = make_film(folder / "film.mkv", size, minutes, rate)
     (folder / "loose").mkdir()
@@ -85,7 +85,7 @@ def both_ways(folder, size, short_side, minutes, rate, start, stop, cores):
 
 
 def make_film(path, size, minutes, rate):
-    """Moving shapes with some grain: about the bits per picture that real films have."""
+    """Draw moving shapes with some grain: about as many bits per picture as real films have."""
     picture = f"testsrc2=size={size}:rate={rate}:duration={60 * minutes},noise=alls=6:allf=t"
     sound = f"sine=duration={60 * minutes}"
     codec = ["-c:v", "libx264", "-preset", "veryfast", "-pix_fmt", "yuv420p", "-c:a", "libvorbis"]

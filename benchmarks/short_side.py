@@ -42,7 +42,7 @@ def main():
 
 
 def extract(folder, name, side):
-    """The frames of one film, in an archive of their own."""
+    """Return the frames of one film, in their own archive."""
     film = folder / "film.mkv"
     if not film.exists():
         picture = f"mandelbrot=size=1280x720:rate={FPS}:end_pts=600,noise=alls=4:allf=t"

@@ -172,7 +172,7 @@ def shift_hsv(clip, shifts):
 
 
 def boxes_in_crop(boxes, geometry):
-    """Boxes given as fractions of the frame, in pixels of ``geometry`` and clipped to it: (n, 4) float64.
+    """Return boxes, given as fractions of the frame, in pixels of ``geometry`` and clipped to it: (n, 4) float64.
 
     Both axes are scaled by the ratio of the long sides, as published.
     """

@@ -2,10 +2,16 @@
 
 "published" is how SlowFast's helper, and with it the SEVERE benchmark, scores; its published numbers compare only with
 it. "official" is ActivityNet's script (get_ava_performance.py). "alphaction" is how AlphAction, and with it VideoMAE's
-action detection, scores. They share these rules: an image is a video and a second; a detection looks only at the box of
-its class and image that it overlaps most (first of equals) and matches at IoU >= 0.5; the first detection to match a
-box is a true positive, every other one a false positive; detections without extent do not count; AP is the area under
-the precision envelope at all points. They differ in these:
+action detection, scores. They share these rules:
+
+    An image is a video and a second.
+    A detection is compared only with the box of its class and image that it overlaps most (first of equals), and
+    matches it at IoU >= 0.5.
+    The first detection to match a box is a true positive, every other one a false positive.
+    Detections without extent do not count.
+    AP is the area under the precision envelope at all points.
+
+They differ in these:
 
                                            published            alphaction           official
     "first" among detections               in order of rows     by descending score  by descending score

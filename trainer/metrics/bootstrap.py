@@ -63,8 +63,8 @@ def mean_ap(aps):
 def interval(points, values):
     """Return (..., 2) the 95 % interval of estimates (...), given their resampled values (..., R).
 
-    It is of the mean over test sets of as many videos: percentiles of the centered values. Percentiles: Efron and
-    Tibshirani, An Introduction to the Bootstrap (1993), chapters 10 (bias) and 13.
+    It is of the mean over test sets of as many videos: percentiles of the centered values (Efron and
+    Tibshirani, An Introduction to the Bootstrap, 1993).
     """
     return percentile_interval(centered(points, values))
 
@@ -131,9 +131,9 @@ def bootstrap_p_value(difference, resampled):
     """Return the two-sided p-value of a ``difference`` (...) of 0, given its ``resampled`` values (..., R).
 
     p = (1 + #{|resampled - mean(resampled)| >= |difference|}) / (1 + R): how often resampling moves the difference by
-    as much as it is. Centering, so that values are as under a difference of 0, follows Hall and Wilson (Biometrics 47,
-    1991), and the ones, by which p is never 0, Davison and Hinkley (Bootstrap Methods and their Application, 1997,
-    chapter 4). 2,000 resamples leave room for Holm's correction of up to 100 pairs at 0.05: the least p is 1 / 2,001.
+    as much as it is. Centering, so that values are as under a difference of 0: Hall and Wilson, Biometrics 47 (1991).
+    The ones, by which p is never 0: Davison and Hinkley, Bootstrap Methods and their Application (1997). 2,000
+    resamples leave room for Holm's correction of up to 100 pairs at 0.05: the least p is 1 / 2,001.
     """
     moves, given = centered(np.zeros(np.shape(difference)), resampled), ~np.isnan(resampled)
     reached = given & ~(np.abs(moves) < np.abs(difference)[..., None])  # all, if the difference is NaN: p is 1

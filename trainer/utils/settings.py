@@ -102,7 +102,7 @@ def _explain_unknown_key(kind, loc, new_name):
 
 
 def _expected(found):
-    """What a setting should be, in the words of this project or else of pydantic."""
+    """Return what a setting should be, in the words of this project or else of pydantic."""
     if words := EXPECTED.get(found["type"]):
         return words
     if found["type"] == "string_pattern_mismatch" and found["ctx"]["pattern"] == "^[^~]":
@@ -154,7 +154,7 @@ def _types(kind):
 
 
 def _options(kind):
-    """The types that a setting may have."""
+    """Return the types that a setting may have."""
     if get_origin(kind) is Annotated:
         return _options(get_args(kind)[0])
     if get_origin(kind) in (Union, UnionType):

@@ -127,7 +127,7 @@ def same_run(path, run: dict) -> Run | None:
 
 
 def _change_of(path, run):
-    """Say how the run of a config.yaml differs from what config wants, or return None.
+    """Return how the run of a config.yaml differs from what config wants, or None.
 
     Of a damaged one it is not known; its resume checkpoint knows it, and training refuses to replace it.
     """

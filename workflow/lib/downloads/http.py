@@ -94,7 +94,7 @@ class HttpTransfer:
             with self._answer(session, headers) as response:
                 partial, offset = self._accept(response, held, offset)
                 self._append(response, partial, offset)
-        except (ValueError, requests.TooManyRedirects) as error:  # no address, or one to which nothing leads
+        except (ValueError, requests.TooManyRedirects) as error:  # not an address, or redirects without end
             raise Unavailable(printable(error)) from error
         except (requests.RequestException, urllib3.exceptions.HTTPError, TooSlow) as error:
             raise Interrupted(_reason(error)) from error
