@@ -234,7 +234,7 @@ DISTURBANCES = [
     Disturbance(
         "rank_1_killed", 1, "error: rank 1 was killed by SIGKILL", lambda run: kill(run.ranks()[1]), min_ranks=2
     ),
-    Disturbance("main_killed", -signal.SIGKILL, "", lambda run: kill(run.main.pid)),
+    Disturbance("main_killed", -signal.SIGKILL, "", lambda run: (_stop_a_worker(run), kill(run.main.pid))),
     *(_sent(f"SIG{name}", to_all) for name in ("TERM", "INT", "HUP", "QUIT") for to_all in (False, True)),
     Disturbance(
         "SIGTERM_while_waiting", 128 + signal.SIGTERM, "SIGTERM received: start the run again to resume", _let_it_wait

@@ -17,7 +17,7 @@ import ctypes
 import faulthandler
 import gc
 import logging
-import multiprocessing
+import multiprocessing.queues
 import os
 import select
 import signal
@@ -124,15 +124,25 @@ def _kill_workers():
 
 
 def start_worker(_number):
-    """Prepare a loader worker: it ends with its rank, ignores signals, and collects no garbage that it inherits.
+    """Prepare a loader worker: it ignores signals, frees nothing that it inherits, and ends with its rank.
 
     A cluster's SIGTERM and a terminal's Ctrl-C reach every process of a job, but the rank that saves needs its workers.
     A forked process that collects a tensor on a GPU as garbage ends by "CUDA error: initialization error".
+
+    It also ends if it cannot hand over a batch, e.g. for lack of file descriptors: the rank would wait for the batch.
     """
     gc.freeze()
     for number in STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
+    multiprocessing.queues.Queue._on_queue_feeder_error = staticmethod(_end_worker)
     end_with_parent()
+
+
+def _end_worker(error, _batch):
+    try:
+        traceback.print_exception(error)
+    finally:
+        os._exit(1)
 
 
 def end_with_parent(parent=None):

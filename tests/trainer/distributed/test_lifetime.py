@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 
+import pytest
 from torch.utils.data import DataLoader
 
 from trainer.distributed.lifetime import start_worker
@@ -65,3 +66,16 @@ def test_a_worker_does_not_free_what_it_inherits(tmp_path):
     finally:
         gc.enable()
     assert not (tmp_path / "freed").exists()
+
+
+class Unsendable(Collecting):
+    """A dataset whose items cannot be handed over."""
+
+    def __getitem__(self, _):
+        return lambda: None
+
+
+def test_a_worker_that_loses_a_batch_ends():
+    loader = DataLoader(Unsendable(), 1, num_workers=1, worker_init_fn=start_worker, collate_fn=tuple, timeout=30)
+    with pytest.raises(RuntimeError, match=r"DataLoader worker .* exited unexpectedly"):
+        list(loader)
