@@ -40,10 +40,10 @@ def test_odd_names_of_folders_and_files_work(tmp_path):
     assert not [path for path in tmp_path.rglob("x") if path.is_file()]
 
 
-def test_a_leading_dash_makes_no_option(tmp_path):
+def test_commands_quote_paths_and_take_none_for_an_option(tmp_path):
     (tmp_path / "-x.pth").touch()
     write_methods(tmp_path / "mine.tsv", own_row("mine", "-x.pth"))
-    settings = {"methods": ["mine"], "local_methods_table": "mine.tsv", "results": "-r", "data": "-d"}
+    settings = {"methods": ["mine"], "local_methods_table": "mine.tsv", "results": "-r $(touch x)", "data": "-d"}
     for part in ("config", "trainer", "workflow"):
         (tmp_path / part).symlink_to(ROOT / part)
     output, status = plan("--printshellcmds", *elsewhere(tmp_path, **settings), folder=tmp_path)
@@ -52,9 +52,11 @@ def test_a_leading_dash_makes_no_option(tmp_path):
     modules = {command[command.index("-m") + 1] for command in commands}
     assert modules == {"trainer.train", "trainer.evaluate", "trainer.models.inspect"}
     for command in commands:
-        words = command[: command.index(">")]
+        words, log = command[: command.index(">")], command[command.index(">") + 1]
+        assert log.startswith("-r $(touch x)/")
+        assert "trainer.models.inspect" in words or any(word.startswith("--config=-r $(touch x)/") for word in words)
         assert words[-1] == "3>&2"  # Snakemake's stderr, for what the log cannot take
-        paths = [place for place, word in enumerate(words) if word.startswith("-r/") or word == "-x.pth"]
+        paths = [place for place, word in enumerate(words) if word.startswith("-r ") or word == "-x.pth"]
         assert all("--" in words[:place] for place in paths), words
 
 

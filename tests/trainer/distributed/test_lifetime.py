@@ -1,6 +1,7 @@
 """How one process ends; tests/integration/test_lifetime.py disturbs whole runs."""
 
 import gc
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -77,5 +78,9 @@ class Unsendable(Collecting):
 
 def test_a_worker_that_loses_a_batch_ends():
     loader = DataLoader(Unsendable(), 1, num_workers=1, worker_init_fn=start_worker, collate_fn=tuple, timeout=30)
-    with pytest.raises(RuntimeError, match=r"DataLoader worker .* exited unexpectedly"):
-        list(loader)
+    try:
+        with pytest.raises(RuntimeError, match=r"DataLoader worker .* exited unexpectedly"):
+            list(loader)
+    finally:
+        for worker in multiprocessing.active_children():  # it ignores SIGTERM, and Python would wait for it
+            worker.kill()
