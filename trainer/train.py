@@ -179,8 +179,8 @@ def write_history(folder, history):
 def write_results(folder, run, model, state, clips):
     """Write summary.json, environment.json and model.pth.
 
-    The last resume checkpoint is the same file as model.pth under a second name, where the file system has hard links:
-    it takes no disk, and a job that ends past its time limit, whose outputs Snakemake deletes, does not train again.
+    Where the file system has hard links, the last resume checkpoint is the same file as model.pth under a second name.
+    So it takes no disk, and a job that ends past its time limit, whose outputs Snakemake deletes, does not train again.
     """
     summary = {
         **cost(model.cpu(), run.clip),  # a GPU computes a few channels of zeros more
