@@ -7,6 +7,6 @@ def wait_until(condition, seconds=60):
     """Return the first true answer of ``condition()``; fail if there is none for ``seconds``."""
     deadline = time.monotonic() + seconds
     while not (answer := condition()):
-        assert time.monotonic() < deadline, "waited in vain"
+        assert time.monotonic() < deadline, f"not so within {seconds} s"
         time.sleep(0.01)
     return answer

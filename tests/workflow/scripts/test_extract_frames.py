@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import tarfile
-import time
 from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
@@ -17,6 +16,7 @@ import cv2
 import numpy as np
 import pytest
 
+from tests.helpers.events import wait_until
 from tests.helpers.films import CONTAINERS, HEIGHT, RATES, VP8, WIDTH, X264, draw_frame, make_film, number_in
 from tests.helpers.full_disk import full_disk
 from tests.helpers.paths import ROOT
@@ -254,10 +254,8 @@ def start_slow(folder, name, commands):
     slow.write_text(f"#!/bin/sh\n{commands}\n")
     slow.chmod(0o755)
     process = subprocess.Popen([sys.executable, "-c", STOPPED, folder, slow], cwd=ROOT, start_new_session=True)
-    deadline = time.monotonic() + 30
     suffix = ".nut" if name == "slow_cut" else ".tar"
-    while not list((folder / "out").glob(f".*.part{suffix}")) and time.monotonic() < deadline:
-        time.sleep(0.02)
+    wait_until(lambda: list((folder / "out").glob(f".*.part{suffix}")))
     assert process.poll() is None
     return process
 
@@ -265,8 +263,8 @@ def start_slow(folder, name, commands):
 @SLOW
 def test_sigterm_ends_ffmpeg_and_leaves_no_half_file(tmp_path, name, left):
     process = start_slow(tmp_path, name, f'exec {ffmpeg_binary()} -readrate 0.3 "$@"')
-    time.sleep(0.5)  # until the job waits for ffmpeg
-    [ffmpeg] = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    [ffmpeg] = wait_until(lambda: children.read_text().split())
     process.terminate()
     assert process.wait(30) == 128 + signal.SIGTERM
     assert not Path("/proc", ffmpeg).exists()
