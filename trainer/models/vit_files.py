@@ -28,7 +28,7 @@ FAMILIES = {  # by the beginning of a name, without "module."; the first that a 
     "prototypes": "SIGMA",
     "decoder.0.": "MME",
     "_orig_mod.": "MGMAE",
-    "videomae.": "VideoMAE of Hugging Face",
+    "videomae.": "VideoMAE of Hugging Face (its tensors are listed under VideoMAE's names)",
     "backbone.": "V-JEPA",
     "encoder.": "VideoMAE, MGMAE, SMILE or EVEREST (they have the same names)",
     "head.": "VideoMAE, MGMAE, SIGMA, SMILE, MME, EVEREST, UMT or MVD, fine-tuned (if MVD, take its pre-trained file, "
