@@ -47,7 +47,8 @@ def alone(device) -> ProcessGroup:
 
 def plain_network(run, layout=torch.contiguous_format) -> Network:
     """Return the network with torchvision's modules as they are, over memory in one layout."""
-    backbone = build_backbone(run.model.backbone, run.model.bn_eps)
+    recompute = run.machine.activation_checkpointing
+    backbone = build_backbone(run.model.backbone, run.model.bn_eps, recompute=recompute)
     backbone.register_forward_pre_hook(lambda _, inputs: inputs[0].contiguous(memory_format=layout))
     return Network(backbone, task(run.dataset).build_head(run, BACKBONES[run.model.backbone]))
 

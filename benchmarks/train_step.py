@@ -68,13 +68,17 @@ def main():
     device = torch.device(options.device)
     torch.set_num_threads(options.threads)
     variants = ON_GPU if device.type == "cuda" else ON_CPU
+    if options.activation_checkpointing:  # which cannot be captured
+        variants = {dataset: [v for v in of_one if not v.captured] for dataset, of_one in variants.items()}
     print_conditions(device, options)
     ceilings = {name: matrix_product(device, name) for name in dict.fromkeys(v.precision for v in variants["ava"])}
     print(f"ceilings: {', '.join(f'{rate:.1f} TFLOP/s in {name}' for name, rate in ceilings.items())}; ", end="")
     print(f"copies {copy_rate(device):.0f} GB/s\n")
     hours = {}
     for dataset in EXAMPLES:
-        run = recipe_run(dataset, device, options.backbone, changed_clip(options), smaller_batch(options.clips))
+        clip, batch = changed_clip(options), smaller_batch(options.clips)
+        recompute = options.activation_checkpointing
+        run = recipe_run(dataset, device, options.backbone, clip, batch, activation_checkpointing=recompute)
         hours[dataset] = measure(run, variants[dataset], ceilings, options.rounds)
     print_hours(hours)
     if options.profile:
@@ -92,6 +96,7 @@ def parse():
     parser.add_argument("--clips", type=int, default=0 if cuda else 1, help="of a micro-batch (0: the recipe's)")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2, help="of the CPU")
+    parser.add_argument("--activation-checkpointing", action="store_true", help="of a transformer")
     parser.add_argument("--profile", action="store_true", help="where the time of the first and last variant goes")
     return parser.parse_args()
 
