@@ -57,8 +57,13 @@ def check_bootstrapped(*experiments: Results):
 
 def check_same_test_set(results: Results, other: Results):
     """Raise InputError naming the difference if videos, classes or annotations of the tests are not the same."""
-    ours, theirs = (runs.runs.folder.iloc[0] for runs in (results, other))
-    videos = [set(found.bootstraps[folder]["video"].tolist()) for found, folder in ((results, ours), (other, theirs))]
+    bootstraps = results.bootstraps | other.bootstraps
+    first, *others = [*results.runs.folder, *other.runs.folder]
+    for folder in others:
+        _check_same_test(first, folder, [set(bootstraps[run]["video"].tolist()) for run in (first, folder)])
+
+
+def _check_same_test(ours, theirs, videos):
     for extra, folder, lacking in ((videos[0] - videos[1], theirs, ours), (videos[1] - videos[0], ours, theirs)):
         if extra:
             some = ", ".join(sorted(extra)[:3]) + (", ..." if len(extra) > 3 else "")
