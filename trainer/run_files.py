@@ -12,6 +12,7 @@ import pandas as pd
 from trainer.utils.errors import InputError
 from trainer.utils.files import check_last_line
 from trainer.utils.text import quoted
+from trainer.utils.text_files import CONTROL
 
 REWRITE = "delete it; the training job writes it again from resume.pth, without training"
 ADVICE = {
@@ -53,7 +54,10 @@ def explain_damage(path, advice=None):
 def read_json(path, **kinds) -> dict:
     """Return the object in a JSON file; ``kinds``: keys that it must have, and the type of their values."""
     with explain_damage(path):
-        content = json.loads(Path(path).read_text("utf-8-sig"))
+        text = Path(path).read_text("utf-8-sig")
+        if odd := CONTROL.search(text):
+            raise ValueError(f"a control character, {odd[0]!r}")
+        content = json.loads(text)
         if not isinstance(content, dict):
             raise ValueError(f"expected an object, got {quoted(str(content))}")
         _require(kinds, content)

@@ -100,6 +100,8 @@ TEXT: dict[str, Damage] = {
     "Latin-1 letter": _in_the_middle("ü".encode("latin-1")),
     "zero byte inside": _in_the_middle(b"\0"),
     "escape sequence inside": _in_the_middle(b"\x1b[2J\x07"),
+    "line separator inside": _in_the_middle("\u2028".encode()),
+    "C1 control inside": _in_the_middle("\x9b2J".encode()),
     "CRLF line ends": content(lambda whole: whole.replace(b"\n", b"\r\n")),
     "CR line ends": content(lambda whole: whole.replace(b"\n", b"\r")),
     "empty lines at the end": content(lambda whole: whole + b"\n\n\n"),

@@ -62,6 +62,7 @@ def test_a_damaged_file_is_named_in_one_line(tmp_path, name, advice, damage):
     [
         ("[1, 2]", r"expected an object, got '\[1, 2\]'"),
         ("{}", "lacks mAP, method"),
+        ('{"mAP": 0.5, "method": "a\u2028b"}', r"a control character, '\\u2028'"),
         ('{"mAP": "high", "method": "moco"}', "mAP: expected float, got 'high'"),
         ("[" * 100_000, "recursion"),
     ],

@@ -10,7 +10,7 @@ from trainer.utils.errors import InputError
 from trainer.utils.text import check_label
 
 # All but tab, line feed and carriage return; some readers take the last two for line ends.
-_CONTROL = re.compile(r"[\x01-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029]")
+CONTROL = re.compile(r"[\x01-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029]")
 _RE_ENCODE = "Save it in that encoding, or download it again"
 
 
@@ -26,7 +26,7 @@ def text_lines(path):
             for number, line in enumerate(lines, start=1):
                 if "\0" in line:  # every second byte of English in UTF-16
                     raise InputError(f"{path}, line {number}: a zero byte; expected UTF-8 text. {_RE_ENCODE}")
-                if odd := _CONTROL.search(line):
+                if odd := CONTROL.search(line):
                     raise InputError(f"{path}, line {number}: a control character ({odd[0]!r}); delete it")
                 yield line
     except UnicodeDecodeError as error:
