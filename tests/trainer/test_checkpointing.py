@@ -13,7 +13,7 @@ from tests.helpers.full_disk import full_disk
 from tests.helpers.small_run import small_run
 from trainer import checkpointing, config
 from trainer.checkpointing import PreemptionHandler, TrainingState
-from trainer.distributed.lifetime import STOP_SIGNALS, Stopped
+from trainer.distributed.lifetime import STOP_SIGNALS, Stopped, handle_signals
 from trainer.utils.errors import InputError
 
 
@@ -87,6 +87,13 @@ def test_a_signal_saves_and_ends_the_run_between_steps(signal_handlers, number):
     with pytest.raises(Stopped) as stopped:
         handler.checkpoint_if_due()
     assert (saves, stopped.value.number, stopped.value.saved) == (["saved"], number, True)
+
+
+def test_a_signal_that_nohup_ignores_stays_ignored(signal_handlers):
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    handle_signals(signal.default_int_handler)
+    assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    assert signal.getsignal(signal.SIGTERM) == signal.default_int_handler
 
 
 def test_checkpoints_are_saved_in_intervals():
