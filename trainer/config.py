@@ -5,7 +5,6 @@ Each setting's type, bounds and sentence stand here and nowhere else; the workfl
 """
 
 import hashlib
-import reprlib
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -18,6 +17,7 @@ from trainer.datasets import DATASETS
 from trainer.run_files import DamagedFile
 from trainer.utils.errors import InputError
 from trainer.utils.settings import Count, Fraction, Number, PathText, Positive, Switch, Text, Whole, read, settings
+from trainer.utils.text import value_text
 
 
 @partial(settings, kw_only=True)
@@ -298,7 +298,7 @@ def load(path) -> Run:
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise DamagedFile(path, f"not YAML: {' '.join(str(error).split())}", advice) from error
     if not isinstance(content, dict):
-        raise DamagedFile(path, f"expected a mapping of keys, got {reprlib.repr(content)}", advice)
+        raise DamagedFile(path, f"expected a mapping of keys, got {value_text(content)}", advice)
     return read(Run, content, str(path))
 
 

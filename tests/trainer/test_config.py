@@ -86,6 +86,15 @@ def test_a_file_that_is_no_run_is_refused(tmp_path, text, message):
         config.load(path)
 
 
+def test_a_value_that_aliases_make_huge_is_shown_short(tmp_path):
+    levels = [f"a{level}: &a{level} [{', '.join([f'*a{level - 1}'] * 9)}]" for level in range(1, 6)]  # 9 ** 6 values
+    path = tmp_path / "run.yaml"
+    path.write_text("\n".join(["a0: &a0 [x, x, x, x, x, x, x, x, x]", *levels, "dataset: *a5", ""]))
+    with pytest.raises(InputError, match=f"^{path}: dataset: expected text, got ") as refused:
+        config.load(path)
+    assert len(str(refused.value)) < 500
+
+
 @pytest.mark.parametrize("dataset", ["ava", "charades"])
 def test_a_dumped_run_is_read_back_equal(tmp_path, dataset):
     path = small_run(tmp_path, dataset, checkpoint="/here/moco.pth", weight_decay=1e-7)

@@ -21,6 +21,7 @@ from pydantic import ConfigDict, Field, Strict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from trainer.utils.errors import InputError
+from trainer.utils.text import value_text
 
 # A decorator: a frozen dataclass that refuses unknown keys, wrong types, NaN and infinity. The string below a field is
 # the sentence that explains it.
@@ -89,7 +90,7 @@ def _explain(kind, error, renamed):
     elif found["type"] == "float_type" and re.fullmatch(r"[-+]?[0-9.]+[eE][-+]?[0-9]+", str(found["input"])):
         words = f"{found['input']!r} is text in YAML; a number with an exponent needs a dot and a sign, as in 1.0e-3"
     else:
-        words = f"expected {choices or _expected(found)}, got {found['input']!r}"
+        words = f"expected {choices or _expected(found)}, got {value_text(found['input'])}"
     return f"{key}: {words}" if key else words
 
 

@@ -1,9 +1,12 @@
 """Show names and values of a file in a message as one short line, and refuse labels that tables cannot show."""
 
 import re
+import reprlib
 
 PLAIN = re.compile(r"[\w.:*/()\[\]@+-]+", re.ASCII)  # needs no quotes in a message
 LONGEST = 200  # characters shown of a name or value
+_REPR = reprlib.Repr()
+_REPR.maxlevel, _REPR.maxstring, _REPR.maxother = 3, LONGEST, LONGEST
 
 
 def printable(text: str) -> str:
@@ -19,6 +22,11 @@ def shortened(text: str) -> str:
 def quoted(text: str) -> str:
     """Return ``text`` shortened and in quotes, control characters escaped."""
     return repr(shortened(text))
+
+
+def value_text(value) -> str:
+    """Return a value as Python writes it, shortened; by aliases, a small YAML file can hold billions of values."""
+    return shortened(_REPR.repr(value))
 
 
 def shown(text: str) -> str:

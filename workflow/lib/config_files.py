@@ -38,13 +38,26 @@ def merge(settings: dict, changes: dict) -> dict:
     return merged
 
 
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """Refuse a key that stands twice in a mapping; of two, PyYAML would drop the first with all that is below it."""
+
+    def compose_mapping_node(self, anchor):
+        node = super().compose_mapping_node(anchor)
+        seen = set()
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if key.value in seen:
+                raise yaml.MarkedYAMLError(problem=f"key {key.value} stands twice", problem_mark=key.start_mark)
+            seen.add(key.value)
+        return node
+
+
 def read_file(path) -> dict:
     """Return the content of a file of settings; raise InputError if it is missing or not a YAML mapping.
 
     A file without settings, as all of them are commented out, is an empty mapping.
     """
     try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        content = yaml.load(Path(path).read_text(encoding="utf-8"), _UniqueKeyLoader)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; correct the path, or copy this file from the repository") from None
     except OSError as error:

@@ -36,6 +36,13 @@ def test_local_settings_that_cannot_be_read_are_not_taken_for_missing(tmp_path):
     assert read_settings({"local_config": str(tmp_path / "missing.yaml")})["results"] == "results"
 
 
+def test_a_key_that_stands_twice_is_refused(tmp_path):
+    path = tmp_path / "local.yaml"
+    path.write_text("results: mine\nava: {gpus: 2}\ncharades: {gpus: 2}\nava:\n  fps: 30\n")
+    with pytest.raises(InputError, match=rf'^{path}: not YAML: key ava stands twice in "<unicode string>", line 4'):
+        read_settings({"local_config": str(path)})
+
+
 def test_files_of_the_working_directory_come_first(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert read_settings({})["methods_table"] == str(ROOT / "config/methods.tsv")
