@@ -6,6 +6,7 @@ One run is disturbed again and again, and resumed each time. ``python -m tests.a
 import re
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,12 +15,11 @@ from torch import nn
 
 from tests.helpers.run_processes import DISTURBANCES, RunProcesses, disturb, finish, tiny_run
 from tests.helpers.small_run import FRAMES, small_run
-from trainer import checkpointing, config
+from trainer import checkpointing, config, train
 from trainer.checkpointing import TrainingState
 from trainer.data.loaders import check_shared_memory
 from trainer.distributed.process_group import ProcessGroup
 from trainer.predict import predict
-from trainer.train import fit
 from trainer.utils.errors import InputError
 
 EPOCHS = 100  # of one step each
@@ -115,11 +115,21 @@ def test_a_run_folder_has_one_trainer(tmp_path, monkeypatch):
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
         assert holder.stdout.readline() == b"held\n"
         with pytest.raises(InputError, match=f"^{tmp_path}: process 7 on node trains in it; end that one or wait"):
-            fit(run, tmp_path, ProcessGroup(0, 1, torch.device("cpu")))
+            train.fit(run, tmp_path, ProcessGroup(0, 1, torch.device("cpu")))
         monkeypatch.setattr(checkpointing, "LOCK_SECONDS", 60)
         holder.kill()
         with checkpointing.exclusive_run(tmp_path):  # waits until the kernel has ended it
             pass
+
+
+@pytest.mark.parametrize("is_main", [True, False])
+def test_ranks_begin_when_the_main_one_has_the_lock(tmp_path, monkeypatch, is_main):
+    calls = []
+    locked = tmp_path / ".lock"
+    group = SimpleNamespace(is_main=is_main, gather=lambda _: calls.append(("met", locked.exists())))
+    monkeypatch.setattr(train, "_fit", lambda *_: calls.append("fit"))
+    train.fit(config.load(small_run(tmp_path, "charades")), tmp_path, group)
+    assert calls == [("met", is_main), "fit"]
 
 
 def test_prediction_refuses_the_model_of_other_settings_and_a_damaged_one(tmp_path):
