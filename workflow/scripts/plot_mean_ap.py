@@ -35,7 +35,7 @@ def draw_bars(axes, results: Results):
         axes.scatter(rows.published_mAP, places, **diamonds, clip_on=False)
         write_numbers(axes, 114, "published ◇", rows.published_mAP, MISSING)
     plot_style.label_rows(axes, rows.label)
-    axes.set_title(results.title + results.with_recipe)
+    axes.set_title(results.heading)
     axes.set_xlabel("mAP (%)")
 
 

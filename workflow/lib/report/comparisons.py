@@ -43,7 +43,7 @@ def text_table(results: Results) -> TextTable:
     }
     note = "Brackets are intervals of 95 % over the same resamples of the test videos for both methods. p (Holm) is "
     note += f"corrected for the number of pairs; at most {LEVEL} is bold."
-    return TextTable(f"{results.title}{results.with_recipe}: differences of mAP in points", columns, note)
+    return TextTable(f"{results.heading}: differences of mAP in points", columns, note)
 
 
 def difference_cells(rows: pd.DataFrame) -> list[Cell]:
@@ -64,7 +64,7 @@ def p_value_cells(rows: pd.DataFrame) -> dict[str, list[Cell]]:
 
 def statement(results: Results) -> str:
     """Return sentences: which methods of a recipe differ, and how far their ranking agrees with the published one."""
-    rows, where = pairs(results), results.title + results.with_recipe
+    rows, where = pairs(results), results.heading
     if rows.empty:
         return ""
     alike = rows[rows.p_holm > LEVEL]

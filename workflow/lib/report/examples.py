@@ -62,7 +62,7 @@ def best_run_examples(results: Results) -> RunExamples:
     """Return examples of the best run of the method with the highest mean mAP; ``results``: of one recipe."""
     best = mean_map(results).idxmax()
     runs = results.runs[results.runs.method == best]
-    title, label = results.title + results.with_recipe, results.methods.label[best]
+    title, label = results.heading, results.methods.label[best]
     try:
         return RunExamples(title, label, run_examples(runs.folder[runs["mAP"].idxmax()]))
     except (InputError, OSError) as error:  # e.g. frames or lists that were deleted after the training

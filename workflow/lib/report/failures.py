@@ -56,7 +56,7 @@ def find_failures(results: Results) -> Failures:
     baseline = [method for method in results.pretrained("none") if method in means.index and method != best]
     runs = [run_failures(results, method) for method in [best, *baseline[:1]]]
     classes = explain_difference(results, best, baseline[0]) if baseline else None
-    return Failures(results.title + results.with_recipe, runs, classes)
+    return Failures(results.heading, runs, classes)
 
 
 def run_failures(results: Results, method) -> RunFailures:
@@ -116,7 +116,7 @@ def explain_difference(results: Results, method, other) -> TextTable | None:
     rows["part"] = rows.difference / len(rows)
     largest = rows.part.abs().sort_values(ascending=False, kind="stable").index[:CLASSES]
     shown, labels = rows.loc[largest], results.methods.label
-    where, pair = results.title + results.with_recipe, f"{labels[method]} and {labels[other]}"
+    where, pair = results.heading, f"{labels[method]} and {labels[other]}"
     return TextTable(
         f"{where}: classes that explain the difference between {pair}",
         {

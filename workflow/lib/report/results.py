@@ -40,6 +40,11 @@ class Results:
         return f" with recipe {self.recipe}" if self.recipe else ""
 
     @property
+    def heading(self) -> str:
+        """The dataset, and the recipe where methods of other recipes are apart."""
+        return self.title + self.with_recipe
+
+    @property
     def pending(self) -> int:
         """The number of runs that are not finished, or damaged."""
         return int(self.methods.wanted.sum()) - len(self.runs)

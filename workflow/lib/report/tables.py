@@ -93,7 +93,7 @@ def text_table(results: Results) -> TextTable:
             columns[heading] = cells(rows[name], form)
     if "status" in rows:
         columns["Status"] = cells(rows.status)
-    title = f"{results.title}{results.with_recipe}: {DATASETS[results.dataset].metric_title}"
+    title = f"{results.heading}: {DATASETS[results.dataset].metric_title}"
     return TextTable(title, columns, note(results))
 
 
