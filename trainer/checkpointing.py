@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import socket
+import threading
 import time
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -14,7 +15,7 @@ from pathlib import Path
 import torch
 
 from trainer.config import fingerprint
-from trainer.distributed.lifetime import Stopped, handle_signals
+from trainer.distributed.lifetime import STOP_SIGNALS, Stopped, end_stopped, handle_signals
 from trainer.fingerprints import code_fingerprint, run_fingerprint
 from trainer.utils.errors import InputError
 from trainer.utils.files import atomic_write
@@ -47,7 +48,7 @@ class PreemptionHandler:
     """Save a checkpoint every so many minutes; upon SIGTERM, Ctrl-C or a closed terminal, save and end the process.
 
     A cluster sends SIGTERM before it kills a job at its time limit or takes its node away. A step that does not end
-    within ``GRACE_SECONDS``, e.g. as it waits for the loader, is given up: the last checkpoint stays.
+    within ``GRACE_SECONDS``, e.g. as it waits for the loader or another rank, is given up: the last checkpoint stays.
     """
 
     def __init__(self, minutes, finish_steps, save, is_main):
@@ -55,23 +56,34 @@ class PreemptionHandler:
         self.seconds, self.finish_steps, self.save = 60 * minutes, finish_steps, save
         self.saved = time.monotonic()
         self.stop_requested = None
+        self.step_ended = threading.Event()
         if is_main:
+            arrived, wakeup = os.pipe()
+            os.set_blocking(wakeup, False)
+            signal.set_wakeup_fd(wakeup)
+            threading.Thread(target=self._limit_step, args=(arrived,), daemon=True).start()
             handle_signals(self._request_stop)
-            signal.signal(signal.SIGALRM, self._give_up)
 
     def _request_stop(self, number, _frame):
-        if not self.stop_requested:
-            self.stop_requested = number
-            signal.alarm(GRACE_SECONDS)
+        self.stop_requested = self.stop_requested or number
 
-    def _give_up(self, *_):
-        raise Stopped(self.stop_requested)
+    def _limit_step(self, arrived):
+        """End the process if a step goes on too long after a signal.
+
+        No handler runs while the main thread waits for another rank, but Python writes the signal's number to a pipe.
+        """
+        while (number := os.read(arrived, 1)[0]) not in STOP_SIGNALS:
+            pass
+        if not self.step_ended.wait(GRACE_SECONDS):
+            end_stopped(Stopped(number))
 
     def checkpoint_if_due(self):
         """Save if it is time; save and raise `Stopped` if a signal came. To be called between steps."""
         if self.stop_requested:
-            self.finish_steps()
-            signal.alarm(0)
+            try:
+                self.finish_steps()
+            finally:
+                self.step_ended.set()
             self.save()
             raise Stopped(self.stop_requested, saved=True)
         if time.monotonic() - self.saved > self.seconds:

@@ -212,11 +212,11 @@ def _killed(rank):
 
 
 def _stop_a_worker(run):
-    os.kill(run.workers()[0], signal.SIGSTOP)
+    os.kill(run.workers(-1)[0], signal.SIGSTOP)
 
 
 def _let_it_wait(run):
-    """Let the trainer wait for a worker, then end it."""
+    """Let the last rank wait for a worker, and others for that rank, then end the run."""
     _stop_a_worker(run)
     folder = run.path.parent
     wait_until(lambda: time.time() - folder.stat().st_mtime > 2)  # it has used up what the worker had loaded ahead
@@ -241,7 +241,7 @@ DISTURBANCES = [
     ),
     Disturbance("results_read_only", 1, "error: PermissionError: ", lambda run: run.path.parent.chmod(0o555)),
     Disturbance("lock_deleted", 1, "/.lock: was deleted", lambda run: run.path.with_name(".lock").unlink()),
-    Disturbance("worker_stopped", 1, "error: the loader brought no batch (", _stop_a_worker, stall_minutes=0.1),
+    Disturbance("worker_stopped", 1, "error: the loader brought no batch (", _stop_a_worker, stall_minutes=0.2),
     Disturbance("stall", 1, "error: no step or batch within 0.1 min", fault="time.sleep(1e3)", stall_minutes=0.1),
 ]
 

@@ -69,9 +69,9 @@ def test_other_code_resumes_only_finished_runs(tmp_path, monkeypatch):
 @pytest.fixture
 def signal_handlers():
     """Restore the handlers of signals after a test."""
-    before = {number: signal.getsignal(number) for number in (*STOP_SIGNALS, signal.SIGALRM)}
+    before = {number: signal.getsignal(number) for number in STOP_SIGNALS}
     yield
-    signal.alarm(0)
+    signal.set_wakeup_fd(-1)
     for number, handler in before.items():
         signal.signal(number, handler)
 

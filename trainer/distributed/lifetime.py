@@ -62,10 +62,7 @@ def process_life(is_main=True):
         _ignore_signals()
         _kill_workers()
     except Stopped as stopped:
-        _begin_to_end()
-        saved = "checkpoint saved; " if stopped.saved else ""
-        log.info("%s received: %sstart the run again to resume it", signal.Signals(stopped.number).name, saved)
-        exit_now(128 + stopped.number)
+        end_stopped(stopped)
     except Exception as error:
         _ignore_signals()
         if ERROR_FILE in os.environ:
@@ -106,6 +103,14 @@ def exit_now(status):
         sys.stderr.flush()
     finally:  # the log's disk may be full
         os._exit(status)
+
+
+def end_stopped(stopped):
+    """Log which signal ended the run, and end this process with 128 + the number of the signal."""
+    _begin_to_end()
+    saved = "checkpoint saved; " if stopped.saved else ""
+    log.info("%s received: %sstart the run again to resume it", signal.Signals(stopped.number).name, saved)
+    exit_now(128 + stopped.number)
 
 
 def _end_with_error(error):
