@@ -1,10 +1,10 @@
-"""The profile for other schedulers, with Snakemake's generic executor and stand-ins for the commands of PBS and LSF."""
+"""The profile for other schedulers, with Snakemake's generic executor and stand-ins for the schedulers' commands."""
 
 import json
 
 import pytest
 
-from tests.helpers.generic_executor import train
+from tests.helpers.generic_executor import command, train
 from tests.helpers.stand_in_trainer import RUN, TRAINER, write_run
 
 # Starts the script, its last argument, in a session of its own, whose end it notes; the text is what it prints.
@@ -45,15 +45,74 @@ if job == "0":
 """
 
 
+# What the schedulers' commands say of a job that is submitted, runs, is done, failed, or is not known any more.
+SAY = """#!/bin/sh
+%s
+"""
+SUBMITTED = {
+    "PBS": ("qsub", "echo 7.server", "7.server"),
+    "LSF": ("bsub", "echo 'Job <7> is submitted to queue <q7>.'", "7"),
+    "SLURM": ("sbatch", """case "$*" in *--nodes=1*) echo 7;; esac""", "7"),
+}
+STATES = {
+    "PBS": (
+        "qstat",
+        {
+            "running": "echo '    job_state = R'",
+            "success": "echo '    job_state = F'; echo '    Exit_status = 0'",
+            "failed": "echo '    job_state = F'; echo '    Exit_status = 271'",
+        },
+        "echo 'qstat: Unknown Job Id 7.server' >&2; exit 153",
+    ),
+    "LSF": (
+        "bjobs",
+        {"running": "echo PEND", "success": "echo DONE", "failed": "echo EXIT"},
+        "echo 'Job <7> is not found' >&2; exit 255",
+    ),
+    "SLURM": (
+        "scontrol",
+        {
+            "running": "echo '   JobState=PENDING Reason=None'",
+            "success": "echo '   JobState=COMPLETED Reason=None'",
+            "failed": "echo '   JobState=PREEMPTED Reason=None'",
+        },
+        "echo 'slurm_load_jobs error: Invalid job id specified' >&2; exit 1",
+    ),
+}
+
+
+def write_programs(folder, programs):
+    """Write programs, by name, that the profile's commands find first."""
+    (folder / "bin").mkdir(exist_ok=True)
+    for name, content in programs.items():
+        (folder / "bin" / name).write_text(content)
+        (folder / "bin" / name).chmod(0o755)
+
+
+@pytest.mark.parametrize("scheduler", SUBMITTED)
+def test_a_refused_job_is_not_taken_for_a_submitted_one(tmp_path, scheduler):
+    program, says, job = SUBMITTED[scheduler]
+    write_programs(tmp_path, {program: SAY % says})
+    assert command(tmp_path, scheduler, "submit", "script") == (0, job)
+    write_programs(tmp_path, {program: SAY % "echo 'the queue is closed' >&2; exit 255"})
+    assert command(tmp_path, scheduler, "submit", "script") == (255, "")
+
+
+@pytest.mark.parametrize("scheduler", STATES)
+def test_the_state_of_a_job(tmp_path, scheduler):
+    program, states, unknown = STATES[scheduler]
+    unanswered = "echo 'cannot connect to the server' >&2; exit 1"
+    for state, says in [*states.items(), ("failed", unknown), ("running", unanswered)]:
+        write_programs(tmp_path, {program: SAY % says})
+        assert command(tmp_path, scheduler, "status", "7") == (0, state), says
+
+
 @pytest.mark.parametrize("scheduler", SCHEDULERS)
 def test_a_job_that_the_scheduler_kills_is_submitted_again(tmp_path, scheduler):
     write_run(tmp_path, KILLED + TRAINER)
     programs, requested = SCHEDULERS[scheduler]
-    for name in ("bin", "jobs"):
-        (tmp_path / name).mkdir()
-    for name, content in programs.items():
-        (tmp_path / "bin" / name).write_text(content)
-        (tmp_path / "bin" / name).chmod(0o755)
+    (tmp_path / "jobs").mkdir()
+    write_programs(tmp_path, programs)
     assert "Trying to restart job" in train(tmp_path, scheduler, f"{RUN}/model.pth")
     assert json.loads((tmp_path / RUN / "model.pth").read_text())["arguments"] == ["--gpus", "2"]
     first, again = ((tmp_path / f"jobs/{job}.words").read_text() for job in (0, 1))
