@@ -188,10 +188,18 @@ class Experiment:
 
     @cache  # noqa: B019, as it looks through a folder, and there is one experiment in a process
     def own_checkpoint(self, method: str) -> str | None:
-        """Return the user's own file: the row names it, or ``existing: checkpoints`` holds it."""
+        """Return the user's own file: the row names it, or ``existing: checkpoints`` holds it.
+
+        Raises InputError if that folder must hold it and does not.
+        """
         row = self.method(method)
         if own := validation.own_file(row):
             return str(own)
+        if row.source == AUTHORS and not self.existing.checkpoints:
+            raise InputError(
+                f"{row.table}: {method}: checkpoint: no address of {row.checkpoint} is known; download it from its "
+                "authors and name its folder in config: existing: checkpoints"
+            )
         if not (row.source and self.existing.checkpoints):
             return None
         # Copies of the archive differ in folder names.
@@ -212,7 +220,7 @@ class Experiment:
         row, own = self.method(method), self.own_checkpoint(method)
         if own or not row.checkpoint:
             return own
-        if row.source in ("checkpoints", AUTHORS):
+        if row.source == "checkpoints":
             return f"{self.config.data}/checkpoints/{row.checkpoint}"
         return self.downloaded(row.source)
 

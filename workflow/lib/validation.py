@@ -79,11 +79,6 @@ def check_existing(config: Config, methods: pd.DataFrame):
             f"config: shared_cache: {config.shared_cache}: no such folder; make it, writable for its users"
         )
     for row in methods.itertuples():
-        if row.source == AUTHORS and not config.existing.checkpoints:
-            raise InputError(
-                f"{row.table}: {row.method}: checkpoint: no address of {row.checkpoint} is known; download it from its "
-                "authors and name its folder in config: existing: checkpoints"
-            )
         own = own_file(row)
         if own and not own.is_file():
             problem = (
