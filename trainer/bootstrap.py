@@ -58,7 +58,7 @@ def bootstrap(run, folder, chosen: Bootstrap):
     means = np.stack([mean_ap(of_metric) for of_metric in values])
     check_scores(folder / "metrics.json", dict(zip(aps, means[:, 0].tolist(), strict=True)))
     content = {
-        "fingerprint": config.fingerprint(run),
+        "fingerprint": config.score_fingerprint(run),
         "trained": trained,
         "seed": chosen.seed,
         "digest": resamples.digest,

@@ -303,9 +303,10 @@ def load(path) -> Run:
 
 
 def result_config(run: Run) -> dict:
-    """Return the settings that determine a run's result: all but the machine and the folders of files.
+    """Return the settings that determine a run's weights and predictions: all but ``machine`` and ``data``.
 
-    Checkpoints are known by their file name.
+    Checkpoints are known by their file name. Contents of files are in `trainer.fingerprints.run_fingerprint`; the
+    protocol changes the score alone, see ``score_fingerprint``.
     """
     settings = asdict(run)
     del settings["machine"], settings["data"]
@@ -315,12 +316,21 @@ def result_config(run: Run) -> dict:
 
 def fingerprint(run: Run) -> str:
     """Return a short hash of ``result_config``."""
-    return hashlib.sha256(_yaml(result_config(run)).encode()).hexdigest()[:16]
+    return _hash(result_config(run))
+
+
+def score_fingerprint(run: Run) -> str:
+    """Return a short hash of ``result_config`` and of the protocol by which mAP is counted."""
+    return _hash(result_config(run) | {"protocol": run.data.protocol})
 
 
 def dump(run: Run) -> str:
     """Return the YAML text that `load` reads back to an equal run."""
     return _yaml(asdict(run))
+
+
+def _hash(content):
+    return hashlib.sha256(_yaml(content).encode()).hexdigest()[:16]
 
 
 def _yaml(content):

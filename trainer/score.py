@@ -5,7 +5,7 @@ import logging
 
 import numpy as np
 
-from trainer.config import fingerprint
+from trainer.config import fingerprint, score_fingerprint
 from trainer.datasets import DATASETS
 from trainer.run_files import check_fingerprint, read_arrays, read_json
 from trainer.utils.errors import InputError
@@ -35,6 +35,7 @@ def score(run, folder):
         "trained": trained,
         **scores,
         **summary,
+        "fingerprint": score_fingerprint(run),
         "videos_tested": len(np.unique(predictions["video"])),
     }
     if dataset.write_official_files:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from trainer.config import Run, fingerprint
+from trainer.config import Run, score_fingerprint
 from trainer.metrics.bootstrap import interval
 from trainer.utils import settings
 from workflow.lib.report.results import read_results
@@ -38,7 +38,7 @@ def write_run(root, dataset, method, seed, precisions):
         "dataset": dataset,
         "method": method,
         "seed": seed,
-        "fingerprint": fingerprint(settings.read(Run, run_config(dataset, method, seed), "made up")),
+        "fingerprint": score_fingerprint(settings.read(Run, run_config(dataset, method, seed), "made up")),
         "trained": "2026-11-25T08:00:00.000+00:00",
         "mAP": float(np.nanmean(precisions)),
         "parameters": 31_381_000,

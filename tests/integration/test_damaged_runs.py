@@ -41,7 +41,7 @@ def finish_runs(results):
         metrics = json.loads((folder / "metrics.json").read_text())
         run = read_run(experiment.run("charades", method, 1))
         (folder / "config.yaml").write_text(config.dump(run))
-        metrics["fingerprint"] = config.fingerprint(run)
+        metrics["fingerprint"] = config.score_fingerprint(run)
         (folder / "metrics.json").write_text(json.dumps(metrics))
 
 

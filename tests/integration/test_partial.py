@@ -28,7 +28,7 @@ def finish_run(results, method, precisions):
     folder = write_run(results / "runs", "charades", method, 1, precisions)
     make(results, folder.relative_to(results) / "config.yaml", "--force")
     metrics = json.loads((folder / "metrics.json").read_text())
-    metrics["fingerprint"] = config.fingerprint(config.load(folder / "config.yaml"))
+    metrics["fingerprint"] = config.score_fingerprint(config.load(folder / "config.yaml"))
     (folder / "metrics.json").write_text(json.dumps(metrics))
     return folder
 

@@ -103,7 +103,7 @@ def test_a_trained_run_is_predicted_and_scored(predicted):
     done = call("trainer.evaluate", "score", "--config", str(path))
     assert done.returncode == 0, done.stderr
     metrics = json.loads((path.parent / "metrics.json").read_text())
-    assert metrics["fingerprint"] == config.fingerprint(config.load(path))
+    assert metrics["fingerprint"] == config.score_fingerprint(config.load(path))
     assert metrics["trained"] == json.loads((path.parent / "environment.json").read_text())["time"]
     assert 0 < metrics["mAP"] <= 1
     assert (metrics["dataset"], metrics["videos_tested"], metrics["epochs"]) == (dataset, 6, 3)

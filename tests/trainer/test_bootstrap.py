@@ -13,7 +13,7 @@ from tests.helpers.damage import empty, make_folder, truncate, write_noise
 from tests.helpers.paths import ROOT
 from tests.helpers.small_run import small_run
 from trainer import bootstrap, config
-from trainer.config import fingerprint
+from trainer.config import fingerprint, score_fingerprint
 from trainer.datasets import DATASETS
 from trainer.metrics.bootstrap import interval
 from trainer.score import score
@@ -57,6 +57,7 @@ def test_bootstrap_of_a_run(tmp_path, dataset):
     assert names == [name for name in ("mAP", "official_mAP") if name in metrics]
     assert content["point"].tolist() == pytest.approx([metrics[name] for name in names])
     assert content["video"].tolist() == VIDEOS and content["seed"] == 4
+    assert metrics["fingerprint"] == score_fingerprint(config.load(path))
     assert str(content["fingerprint"]) == metrics["fingerprint"] and str(content["trained"]) == metrics["trained"]
 
     classes = pd.read_csv(tmp_path / "per_class.csv")["name"].tolist()

@@ -121,3 +121,10 @@ def test_folders_and_machine_do_not_change_the_fingerprint(tmp_path):
     prints = [config.fingerprint(each) for each in (run, *same, *other)]
     assert len(set(prints[:4])) == 1
     assert len(set(prints[3:])) == 5
+
+
+def test_the_protocol_changes_the_score_but_no_weights(tmp_path):
+    run = config.load(small_run(tmp_path, "ava"))
+    other = replace(run, data=replace(run.data, protocol="alphaction"))
+    assert config.fingerprint(run) == config.fingerprint(other)
+    assert config.score_fingerprint(run) != config.score_fingerprint(other)

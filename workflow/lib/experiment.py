@@ -277,7 +277,7 @@ class Experiment:
 
     def fingerprint(self, dataset: str, method: str, seed: int | str) -> str:
         """Return the hash by which metrics.json is recognized as that of a run."""
-        return run_config.fingerprint(validation.read_run(self.run(dataset, method, seed)))
+        return run_config.score_fingerprint(validation.read_run(self.run(dataset, method, seed)))
 
     def gpus(self, dataset: str) -> int:
         """Return the number of GPUs of a job; 0 on the CPU."""

@@ -183,7 +183,7 @@ def test_each_run_is_one_of_the_trainer(experiment, dataset):
     for method in experiment.methods.index:
         run = read_run(experiment.run(dataset, method, 1))
         assert (run.dataset, run.method, run.seed) == (dataset, method, 1)
-        assert experiment.fingerprint(dataset, method, "1") == run_config.fingerprint(run)
+        assert experiment.fingerprint(dataset, method, "1") == run_config.score_fingerprint(run)
 
 
 def test_the_published_run_on_ava(experiment):

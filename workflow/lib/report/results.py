@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from trainer.config import Run, fingerprint
+from trainer.config import Run, score_fingerprint
 from trainer.datasets import DATASETS
 from trainer.run_files import DamagedFile, explain_damage, read_csv, read_json
 from trainer.utils.settings import read
@@ -111,7 +111,7 @@ def read_metrics(folder, run) -> dict | None:
     if not (Path(folder, "metrics.json").exists() and Path(folder, "environment.json").exists()):
         return None
     metrics = read_json(f"{folder}/metrics.json")
-    expected = fingerprint(read(Run, run, folder)), read_json(f"{folder}/environment.json", time=str)["time"]
+    expected = score_fingerprint(read(Run, run, folder)), read_json(f"{folder}/environment.json", time=str)["time"]
     if (metrics.get("fingerprint"), metrics.get("trained")) != expected:
         return None
     metrics = read_json(f"{folder}/metrics.json", mAP=float, method=str, seed=int, epochs=int)

@@ -22,7 +22,7 @@ from tests.helpers.made_up_results import (
     write_run,
 )
 from tests.helpers.paths import ROOT
-from trainer.config import Run, fingerprint
+from trainer.config import Run, score_fingerprint
 from trainer.utils import settings
 from trainer.utils.errors import InputError
 from workflow.lib.report.results import class_means, read_results
@@ -204,14 +204,15 @@ def test_a_run_with_other_settings_is_pending_and_one_of_another_machine_is_not(
     def change(method, **changes):
         path = tmp_path / "charades" / method / "seed1/metrics.json"
         run = settings.read(Run, RUN | {"method": method} | changes, "made up")
-        path.write_text(json.dumps(json.loads(path.read_text()) | {"fingerprint": fingerprint(run)}))
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"fingerprint": score_fingerprint(run)}))
 
     made_up(tmp_path)
     change("scratch", machine=RUN["machine"] | {"workers": 8, "threads": 2, "checkpoint_minutes": 1})
     change("moco", training=RUN["training"] | {"epochs": 3})
     change("video_moco", training=RUN["training"] | {"precision": "bfloat16"})
+    change("supervised", data=RUN["data"] | {"protocol": "alphaction"})
     rows = table(read(tmp_path))
-    assert list(rows.status) == ["finished", "pending", "pending", "finished"]
+    assert list(rows.status) == ["finished", "pending", "pending", "pending"]
 
 
 @pytest.mark.parametrize("trained", ["again", "at this moment"])
