@@ -16,7 +16,8 @@ def plot_training(results: Results) -> Figure:
 
     Losses of two recipes do not share an axis, as one may be a mean over boxes and the other one their sum.
     """
-    parts = [(group, *curve) for group in results.by_recipe() for curve in CURVES]
+    groups = [(group, histories(group)) for group in results.by_recipe()]
+    parts = [(*group, *curve) for group in groups for curve in CURVES]
     heights = [0.8 + 1.3 * -(-len(group.methods) // COLUMNS) for group, *_ in parts]  # inches
     columns = min(COLUMNS, max(len(group.methods) for group, *_ in parts))
     # Fixed margins, as constrained layout takes seconds for so many panels.
@@ -25,17 +26,16 @@ def plot_training(results: Results) -> Figure:
         plot_style.draw_placeholder(figure)
         return figure
     places = figure.subfigures(len(parts), 1, height_ratios=heights)
-    for place, height, (group, column, scale, label) in zip(places, heights, parts, strict=True):
+    for place, height, (group, curves, column, scale, label) in zip(places, heights, parts, strict=True):
         place.subplots_adjust(left=0.08, right=0.99, bottom=0.5 / height, top=1 - 0.3 / height, hspace=0.4, wspace=0.12)
-        draw_panels(place, columns, group, column, scale)
+        draw_panels(place, columns, group, curves, column, scale)
         place.supylabel(f"{label}\nrecipe {group.recipe}" if group.recipe else label, fontsize=9, ha="center")
         place.supxlabel("epoch", fontsize=9, y=0.02)
     return figure
 
 
-def draw_panels(place, columns, results: Results, column, scale):
-    """Draw a column of the histories of a recipe's methods, ``columns`` panels in a row."""
-    curves = histories(results)
+def draw_panels(place, columns, results: Results, curves, column, scale):
+    """Draw a column of ``curves``, the histories of a recipe's methods, ``columns`` panels in a row."""
     rows = -(-len(curves) // columns)
     panels = place.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
     for axes, method in zip(panels, curves, strict=False):

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
+from trainer import config
 from trainer.metrics.bootstrap import bootstrap_p_value, holm, interval
 from trainer.run_files import explain_damage
 from trainer.utils.errors import InputError
@@ -21,7 +22,8 @@ OTHER = "against "  # begins the other experiment's names, so that its seeds are
 def read_other(results: Results, folder) -> Results:
     """Return the other experiment's runs, below ``folder``/runs, of the methods in ``results``.
 
-    Raises InputError if there are none, if one is not bootstrapped as those of ``results``, or if test sets differ.
+    Raises InputError if there are none, if one is not bootstrapped as those of ``results``, or if test sets or the
+    protocols of mAP differ.
     """
     runs = {method: found_runs(folder, results.dataset, method) for method in results.methods.index}
     if not any(runs.values()):
@@ -31,7 +33,14 @@ def read_other(results: Results, folder) -> Results:
         )
     methods = {method: results.methods.loc[method, ["label", "pretraining"]].to_dict() for method in runs}
     other = read_results(results.dataset, methods, runs)
+    if other.runs.empty:
+        one = next(run for found in runs.values() for run in found)
+        raise InputError(
+            f"{one}/metrics.json: not of the config.yaml and environment.json beside it, like all others of "
+            f"{results.title} in {folder}; score them again where that experiment ran"
+        )
     check_bootstrapped(results, other)
+    check_same_protocols(results, other)
     check_same_test_set(results, other)
     check_same_resamples(results, other)
     return other
@@ -53,6 +62,19 @@ def check_bootstrapped(*experiments: Results):
         for folder in results.runs.folder:
             if folder not in results.bootstraps:
                 raise InputError(f"{folder}/bootstrap.npz: missing or of another training; {how_to_bootstrap(folder)}")
+
+
+def check_same_protocols(results: Results, other: Results):
+    """Raise InputError naming both protocols if mAP of a method's runs was not counted by the same one."""
+    first = results.runs.drop_duplicates("method")  # the others have its settings
+    pairs = first.merge(other.runs, on="method", suffixes=("_ours", "_theirs"))
+    for ours, theirs in pairs[["folder_ours", "folder_theirs"]].itertuples(index=False):
+        expected, got = (config.load(f"{folder}/config.yaml").data.protocol for folder in (ours, theirs))
+        if got != expected:
+            raise InputError(
+                f"{theirs}: expected mAP by protocol {expected}, as {ours} has it, got {got}; set the same `protocol` "
+                "in the recipe of both experiments"
+            )
 
 
 def check_same_test_set(results: Results, other: Results):
@@ -115,7 +137,8 @@ def class_differences(results: Results, other: Results) -> pd.DataFrame:
 
 def in_common(results, other, resampled):
     """Return the scores of the methods that both experiments have."""
-    methods = [method for method in bootstrapped_runs(results) if method in bootstrapped_runs(other)]
+    theirs = bootstrapped_runs(other)
+    methods = [method for method in bootstrapped_runs(results) if method in theirs]
     both = []
     for found, name in ((results, ""), (other, OTHER)):
         scores = resampled(found, experiment=name)

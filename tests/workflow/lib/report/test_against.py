@@ -1,14 +1,18 @@
 """Two experiments: what differs between them, and which ones are refused."""
 
+import json
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 from tests.helpers.browser import needs_browser, overflow
-from tests.helpers.made_up_results import made_up, read
+from tests.helpers.made_up_results import made_up, read, run_config
 from tests.helpers.paths import ROOT
+from trainer.config import Run, score_fingerprint
+from trainer.utils import settings
 from trainer.utils.errors import InputError
 from workflow.lib.report.against import class_differences, method_differences, read_other, statement
 from workflow.scripts.compare import write_comparison
@@ -112,6 +116,30 @@ def test_another_test_set_is_refused_by_what_differs(tmp_path):
     classes.loc[2, "positives"] = 7
     classes.to_csv(last / "per_class.csv", index=False)
     message = rf"^{last}: expected 5 annotated examples of 'dance', as .*/ours/.*/seed1 was tested on, got 7"
+    with pytest.raises(InputError, match=message):
+        read_other(results, folder)
+
+
+def test_another_protocol_is_refused(tmp_path):
+    results, folder = made_up(tmp_path / "ours"), other_results(tmp_path)
+    run = folder / "runs/charades/moco/seed2"
+    content = run_config("charades", "moco", 2)
+    content |= {"data": content["data"] | {"protocol": "alphaction"}}
+    (run / "config.yaml").write_text(yaml.safe_dump(content))
+    made = score_fingerprint(settings.read(Run, content, "made up"))
+    metrics = json.loads((run / "metrics.json").read_text())
+    (run / "metrics.json").write_text(json.dumps(metrics | {"fingerprint": made}))
+    change(run / "bootstrap.npz", fingerprint=made)
+    ours = tmp_path / "ours/charades/moco/seed1"
+    with pytest.raises(InputError, match=rf"^{run}: expected mAP by protocol published, as {ours} has it, got alphact"):
+        read_other(results, folder)
+
+
+def test_scores_of_other_trainings_alone_are_refused(tmp_path):
+    results, folder = made_up(tmp_path / "ours"), other_results(tmp_path)
+    for path in folder.rglob("environment.json"):
+        path.unlink()
+    message = rf"^{folder}/.*/metrics.json: not of the config.yaml and environment.json beside it, .* in {folder};"
     with pytest.raises(InputError, match=message):
         read_other(results, folder)
 
