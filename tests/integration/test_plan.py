@@ -214,6 +214,14 @@ def test_local_settings_and_methods_are_read_if_they_exist(checkout_copy):
     assert "config: unknown key methds; known: datasets, methods, " in output
 
 
+def test_a_key_that_stands_twice_in_a_file_of_the_command_line_is_refused(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text(f"results: {tmp_path}\ncharades: {{seeds: [1]}}\ncharades:\n  gpus: 1\n")
+    output, status = plan(f"{tmp_path}/charades_table.csv", "--configfile", str(path))
+    assert status == 1
+    assert f"error: {path}: not YAML: key charades stands twice in " in output
+
+
 def test_the_demo_ignores_local_settings_and_methods(checkout_copy):
     demo = ["results/demo/charades_table.csv", "--configfile", "config/demo.yaml"]
     before, status = plan(*demo, folder=checkout_copy)

@@ -5,7 +5,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from trainer.config import fingerprint
+from trainer.run_files import DamagedFile, read_json
 from workflow.lib.experiment import Experiment, local_paths
+from workflow.lib.validation import read_run
 
 GB = 1e9
 # Published sizes, see workflow/profiles/README.md. Cuts, of which no size is published, are left out.
@@ -35,19 +38,25 @@ def remaining(experiment: Experiment) -> Remaining:
         if missing and not local_paths(experiment.urls("charades/Charades_v1_rgb.tar")):
             disk[data] += CHARADES_BYTES
     runs = [run_folders(experiment, dataset, experiment.methods.index) for dataset in config.datasets]
-    left = sum(not is_trained(folder) for folders in runs for folder in folders)
+    left = sum(not is_trained(folder, run) for folders in runs for folder, run in folders.items())
     disk[config.results] += RUN_BYTES * left
     return Remaining(dict(disk), left)
 
 
-def run_folders(experiment: Experiment, dataset: str, methods: Iterable[str]) -> list[str]:
-    """Return the folders of the methods' runs on a dataset."""
-    return [folder for method in methods for folder in experiment.run_folders(dataset, method)]
+def run_folders(experiment: Experiment, dataset: str, methods: Iterable[str]) -> dict[str, dict]:
+    """Return the settings of the methods' runs on a dataset, by their folder."""
+    return {folder: run for method in methods for folder, run in experiment.run_folders(dataset, method).items()}
 
 
-def is_trained(folder) -> bool:
-    """Return whether the run in ``folder`` has its final weights."""
-    return Path(folder, "model.pth").exists()
+def is_trained(folder, run: dict) -> bool:
+    """Return whether ``folder`` has the final weights of ``run``, in the shape of `trainer.config.Run`."""
+    if not Path(folder, "model.pth").exists():
+        return False
+    try:
+        trained = read_json(f"{folder}/summary.json", fingerprint=str)["fingerprint"]
+    except DamagedFile:
+        return False
+    return trained == fingerprint(read_run(run))
 
 
 def _ava_bytes(experiment):

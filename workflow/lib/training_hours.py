@@ -39,7 +39,7 @@ def trainings(experiment: Experiment, visible_gpus: int) -> list[Trainings]:
             usable = min(wanted, visible_gpus or wanted)
             gpus = usable and fitting_world_size(usable, training.micro_batches)
             folders = run_folders(experiment, dataset, methods.index)
-            trained = list(filter(is_trained, folders))
+            trained = [folder for folder, run in folders.items() if is_trained(folder, run)]
             hours, source = _device_hours(experiment, dataset, recipe, trained)
             left = len(folders) - len(trained)
             found.append(Trainings(dataset, recipe, left, gpus, hours and hours / (gpus or 1), source))

@@ -1,13 +1,17 @@
 """Hours of the runs that are left: by number of GPUs, recipe, and runs that are finished here."""
 
 import json
+from pathlib import Path
 
 import pytest
 
 from tests.helpers.config import published
+from trainer.config import fingerprint
 from workflow.doctor import run_lines
 from workflow.lib.experiment import Experiment
+from workflow.lib.remaining import remaining
 from workflow.lib.training_hours import hours_at_once, trainings
+from workflow.lib.validation import read_run
 
 
 def experiment_in(folder, **changes):
@@ -19,14 +23,16 @@ def hours(experiment, gpus):
     return {(one.dataset, one.recipe): one.hours for one in trainings(experiment, gpus)}
 
 
-def finish(folder, run, jobs, gpus):
-    """Write what a finished training leaves: epochs of 100 steps of 32 clips, as many a second as ``jobs`` say."""
-    path = folder / "runs" / run
+def finish(experiment, method, jobs, gpus):
+    """Write what a training on AVA leaves: epochs of 100 steps of 32 clips, as many a second as ``jobs`` say."""
+    path = Path(experiment.config.results, "runs/ava", method, "seed0")
+    run = read_run(experiment.run("ava", method, 0))
     path.mkdir(parents=True)
     (path / "model.pth").touch()
     rows = [f"{epoch},{100 * epoch},{speed}" for epoch, speed in enumerate(jobs, start=1)]
     (path / "history.csv").write_text("\n".join(["epoch,step,clips_per_second", *rows, ""]))
     (path / "environment.json").write_text(json.dumps({"gpus": ["a GPU"] * gpus}))
+    (path / "summary.json").write_text(json.dumps({"fingerprint": fingerprint(run)}))
 
 
 def test_reported_hours_follow_gpus_and_epochs(tmp_path):
@@ -47,8 +53,8 @@ def test_nobody_reported_the_hours_of_other_recipes_and_of_cpus(tmp_path):
 
 def test_all_epochs_of_finished_runs_count_whatever_job_trained_them(tmp_path):
     experiment = experiment_in(tmp_path, datasets=["ava"])
-    finish(tmp_path, "ava/moco/seed0", [3200 / 3600, 1600 / 3600], gpus=4)  # 1 h, then 2 h in another job
-    finish(tmp_path, "ava/tclr/seed0", [3200 / 3600], gpus=2)
+    finish(experiment, "moco", [3200 / 3600, 1600 / 3600], gpus=4)  # 1 h, then 2 h in another job
+    finish(experiment, "tclr", [3200 / 3600], gpus=2)
     [four], [two] = trainings(experiment, 4), trainings(experiment, 2)
     assert four.hours == pytest.approx((3 * 4 + 1 * 2) / 2 / 4)
     assert two.hours == pytest.approx((3 * 4 + 1 * 2) / 2 / 2)
@@ -56,3 +62,13 @@ def test_all_epochs_of_finished_runs_count_whatever_job_trained_them(tmp_path):
     assert hours_at_once([four], 8) == pytest.approx(5 * four.hours)
     (tmp_path / "runs/ava/moco/seed0/history.csv").write_text("epoch")  # a damaged run does not count
     assert trainings(experiment, 2)[0].hours == pytest.approx(1)
+
+
+def test_a_run_of_another_recipe_is_still_to_be_trained(tmp_path):
+    experiment = experiment_in(tmp_path, datasets=["ava"])
+    finish(experiment, "moco", [1], gpus=4)
+    assert remaining(experiment).runs == trainings(experiment, 4)[0].left == 10
+    faster = experiment_in(tmp_path, datasets=["ava"], machine={"workers": 3})
+    assert remaining(faster).runs == 10
+    short = experiment_in(tmp_path, datasets=["ava"], recipes={"r2plus1d": {"ava": {"training": {"epochs": 5}}}})
+    assert remaining(short).runs == trainings(short, 4)[0].left == 11
