@@ -31,6 +31,8 @@ def predict(run, folder, group):
         raise InputError(f"{weights}: no such file; run python -m trainer.train --config {folder}/config.yaml first")
     try:
         saved = torch.load(weights, map_location="cpu", weights_only=True)
+    except (MemoryError, OSError):  # the file may be whole
+        raise
     except Exception as error:  # a damaged pickle can raise anything
         raise DamagedFile(weights, f"damaged ({type(error).__name__})") from error
     if not isinstance(saved, dict) or saved.get("fingerprint") != fingerprint(run):

@@ -108,7 +108,9 @@ def read_arrays(path, *names, **shapes) -> dict[str, np.ndarray]:
 def check_fingerprint(path, found, expected):
     """Raise InputError if a file of a run's folder holds another fingerprint than that of the run's settings."""
     if found != expected:
-        raise InputError(f"{path}: made with other settings than config.yaml beside it; {ADVICE[path.name]}")
+        raise InputError(
+            f"{path}: made with other settings than config.yaml beside it; restore it, or train and predict again"
+        )
 
 
 def _require(names, content):

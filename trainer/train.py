@@ -79,6 +79,7 @@ def _fit(run, folder, group, check_held):
             write_history(folder, state.history)
         preemption.checkpoint_if_due()
     if group.is_main:
+        check_held()
         write_results(folder, run, model, state, clips)
 
 

@@ -95,7 +95,7 @@ def read_device_list(assigned):
     # CUDA reads the list up to the first name that is none; SLURM writes NoDevFiles for "no GPU"
     ends = (i for i, gpu in enumerate(gpus) if not re.fullmatch(r"[0-9]+|(GPU|MIG)-[\w/-]+", gpu))
     gpus = gpus[: next(ends, len(gpus))]
-    return gpus if len(set(gpus)) == len(gpus) else []  # by a name that it holds twice, CUDA finds no GPU
+    return gpus if len(set(gpus)) == len(gpus) else []  # CUDA finds no GPU if a name stands twice
 
 
 def _count():

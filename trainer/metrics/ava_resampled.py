@@ -2,8 +2,8 @@
 
 Equal scores of a class: later rows rank first, see ``trainer.metrics.ava``. The copies of an image follow each other,
 so equal scores of one image alternate: true, false, true, false. Then precision depends on the copy, and each copy is a
-step of its own. All other true positives of a video are w equal ones in a row. Precision rises along them, so its
-envelope is that of the last: one step of height w.
+step of its own. The copies of any other true positive of a video with w copies follow each other. Precision rises along
+them, so the envelope takes that of the last: one step of height w.
 """
 
 import numpy as np

@@ -63,8 +63,8 @@ def mean_ap(aps):
 def interval(points, values):
     """Return (..., 2) the 95 % interval of estimates (...), given their resampled values (..., R).
 
-    It is of the mean over test sets of as many videos: percentiles of the centered values (Efron and
-    Tibshirani, An Introduction to the Bootstrap, 1993).
+    The interval holds the mean that would be measured over many test sets of this size: percentiles of the centered
+    values (Efron and Tibshirani, An Introduction to the Bootstrap, 1993).
     """
     return percentile_interval(centered(points, values))
 
@@ -94,7 +94,9 @@ def _nan_mean(values, axis=-1):
 
 
 def over_runs(values, method: str, seed: int):
-    """Return (..., R) a method's resampled values over its runs, of ``values`` (runs, ..., R): they vary with both.
+    """Return (..., R) a method's resampled values, from those of its runs (runs, ..., R).
+
+    They vary with the test videos and with the seed.
 
     The point estimate is the mean over runs of other seeds. So each resample draws as many runs as there are, with
     replacement, and takes their mean. Draws of different methods are independent; one run is returned as it is.

@@ -33,7 +33,7 @@ class Curve:
 
 
 def cumulative_counts(video, counted, videos):
-    """Return (H, V) how many of the first ``counted`` (H,), ascending, detections are of each video."""
+    """Return (H, V): of the first ``counted[h]`` detections, how many are of each video; ``counted`` (H,) ascends."""
     step = np.searchsorted(counted, np.arange(len(video)), side="right")
     inside = step < len(counted)
     return count(step[inside], video[inside], len(counted), videos).cumsum(axis=0, dtype=np.float64)

@@ -40,10 +40,12 @@ def main(argv=None):
             _print_lines(_group_lines(entries[match.place.entry], match))
         match = find_backbone(args.file, entries, args.layout, expected)
         counters = " (batch counters are not in the file)" if match.absent_counters else ""
-        _print_lines(_row_lines(backbone, match, entries[match.place.entry]))
+        recipe = args.recipe or BACKBONES[backbone].recipe
+        _print_lines(_file_lines(backbone, match, entries[match.place.entry]))
+        print(f"  row: backbone {backbone}, recipe {recipe}, layout {args.layout}, mean {BACKBONES[backbone].mean}")
         print(f"fits {backbone} whole: {len(match.keys)} tensors{counters}; {match.place}{as_published(match.place)}")
         if args.add is not None:
-            _add(args, backbone)
+            _add(args, backbone, recipe)
 
 
 def _arguments(argv):
@@ -106,8 +108,8 @@ def _group_lines(tensors, match):
         yield f"  {role} {shown(group)}: {count}, {numbers:.2f} M numbers, first {first}"
 
 
-def _row_lines(backbone, match, tensors):
-    """Yield what a transformer's file holds, and what a row of the methods table says of it."""
+def _file_lines(backbone, match, tensors):
+    """Yield what the file of a transformer holds."""
     record = BACKBONES[backbone]
     if record.depth:
         size = f"{record.depth} blocks, {record.channels} wide, tubelet {record.time_stride}"
@@ -115,12 +117,10 @@ def _row_lines(backbone, match, tensors):
         yield "  position table: " + ("VideoMAE's, as the file has none" if match.absent_positions else "in the file")
         norm = match.keys["norm.weight"]
         yield f"  last norm: {shown(norm)}" + ", fine-tuned after the mean over tokens" * ("fc_norm" in norm)
-    yield f"  row: backbone {backbone}, recipe {record.recipe}, layout auto, mean {record.mean}"
 
 
-def _add(args, backbone):
+def _add(args, backbone, recipe):
     """Append the file to the table and print the commands that come next."""
-    recipe = args.recipe or BACKBONES[backbone].recipe
     method = add_method(
         args.table,
         args.add,

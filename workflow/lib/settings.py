@@ -237,8 +237,8 @@ class MethodRow:
     checkpoint: str
     """file name in its source, or the path of your file (`~/` is your home); empty: random initialization"""
     source: str
-    """the source in `sources.tsv` that has it; `authors`: none is known, put the file into `existing: checkpoints`;
-    empty for your own file"""
+    """the source in `sources.tsv` that has it; `authors`: no address is known, put the file into `existing:
+    checkpoints`; empty for your own file"""
     layout: str
     """names of the checkpoint's tensors, see `trainer/models/layouts.py`; `auto` finds them. Empty: no checkpoint"""
     backbone: Text
