@@ -249,8 +249,8 @@ def explain(error) -> str:
         )
     if "DataLoader worker" in words:
         return (
-            f"a loader worker died ({words}), mostly for lack of memory; lower machine: workers, request more memory, "
-            "or enlarge /dev/shm"
+            f"a loader worker died ({words}); unless a traceback above says why, lower machine: workers, request more "
+            "memory, or enlarge /dev/shm"
         )
     if "DataLoader timed out" in words:
         return f"the loader brought no batch ({words}); a slow file system, or /dev/shm is full"
