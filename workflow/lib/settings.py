@@ -156,6 +156,8 @@ class Config:
     """the table of published numbers; null: tables have no published columns"""
     show_intervals: bool
     """tables for readers show `17.9 [16.8, 19.1]`, mAP and its 95 % interval; false: mAP ± deviation over seeds"""
+    note: Text | None
+    """for readers, at the top of the report"""
     data: PlannedPath
     """folder of downloads, cuts, frames and indices"""
     results: PlannedPath

@@ -198,7 +198,7 @@ def read_methods(config: Config, sources: pd.DataFrame) -> pd.DataFrame:
 
 
 def select_methods(config: Config, methods: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows that config selects, in its order."""
+    """Return the rows that config selects, in its order; raise InputError if the recipe of one does not fit."""
     selected = methods.index.tolist() if config.methods == "all" else list(config.methods)
     if unknown := [method for method in selected if method not in methods.index]:
         tables = " and ".join(dict.fromkeys(methods.table))
@@ -207,6 +207,8 @@ def select_methods(config: Config, methods: pd.DataFrame) -> pd.DataFrame:
         )
     if not selected or len(set(selected)) < len(selected):
         raise InputError(f"config: methods: expected methods, each once, or all, got {selected}")
+    for row in methods.loc[selected].itertuples():
+        _check_recipe_fits(f"{row.table}: {row.method}", row, config)
     for dataset in config.datasets:
         for recipe in methods.recipe[selected].unique():
             _check_used_recipe(config, dataset, recipe)
@@ -263,7 +265,7 @@ def read_table(path, kind) -> pd.DataFrame:
 
 
 def _check_method(row, sources, config):
-    """Raise InputError if the cells of a row contradict each other, or its recipe does not fit its backbone."""
+    """Raise InputError if the cells of a row contradict each other."""
     where = f"{row.table}: {row.method}"
     if not row.checkpoint and (row.layout or row.source):
         raise InputError(f"{where}: layout, source: expected empty cells without a checkpoint")
@@ -279,7 +281,6 @@ def _check_method(row, sources, config):
         raise InputError(f"{where}: backbone: expected one of {', '.join(BACKBONES)}, got {row.backbone!r}")
     if row.recipe not in config.recipes:
         raise InputError(f"{where}: recipe: expected one of {', '.join(config.recipes)}, got {row.recipe!r}")
-    _check_recipe_fits(where, row, config)
 
 
 def _check_checkpoint(where, row):

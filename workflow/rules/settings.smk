@@ -11,6 +11,8 @@ if (CHECKOUT := Path(workflow.current_basedir.get_path_or_uri(secret_free=True))
     sys.path.insert(0, str(CHECKOUT))
     os.environ.update(PYTHONPATH=os.pathsep.join(filter(None, [str(CHECKOUT), os.getenv("PYTHONPATH")])))
 
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # jobs share cores: a thread that waits must sleep, not spin
+
 workflow.deployment_settings.conda_not_block_search_path_envvars = True  # --sdm conda would hide PYTHONPATH from jobs
 
 os.environ.update(VSSL_STDERR="3")  # rules keep Snakemake's stderr as this descriptor: their log's disk may be full

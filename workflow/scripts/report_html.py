@@ -55,6 +55,7 @@ def report(
         changed_settings=changed_settings(config, published, method_rows),
         failures=list(map(find_failures, finished)),
         examples=list(map(best_run_examples, finished)),
+        note=config["note"],
         config=yaml.safe_dump(config, sort_keys=False, allow_unicode=True),
         colors=BOX_COLORS,
         now=datetime.now().astimezone().strftime(f"{DATE} %Z"),

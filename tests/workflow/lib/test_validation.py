@@ -344,6 +344,7 @@ def test_recipes_of_transformers_fit_transformers(check_methods, backbone, recip
     else:
         with pytest.raises(InputError, match=f"^config: recipes: {recipe}: ava: {message}"):
             check_methods(row, recipes=recipes)
+        check_methods(row, ROW | {"method": "scratch"}, recipes=recipes, selected=["scratch"])  # it harms no other row
 
 
 @pytest.mark.parametrize(

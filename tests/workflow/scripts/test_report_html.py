@@ -31,6 +31,7 @@ pytestmark = pytest.mark.long
 
 TEMPLATE = Path(__file__).parents[3] / "workflow/report/report.html.j2"
 CONFIG = {
+    "note": "Runs that nobody trained <yet>.",
     "datasets": ["ava", "charades"],
     "charades": {"seeds": [1]},
     "recipes": {"cnn": {"ava": {"dropout": 0.25}}},
@@ -120,6 +121,7 @@ def test_the_page_holds_everything(tmp_path):
     ):
         assert said in words, said
     assert "pending" not in words
+    assert 'role="note">Runs that nobody trained &lt;yet&gt;.</p>' in text
     assert "Settings that differ from the published recipe : 2." in words
     assert '<span class="best ">40.0 [' in text
     assert '<span class=" best-self-supervised">25.0 [' in text
