@@ -14,10 +14,15 @@ from trainer.utils import settings
 from workflow.lib.report.results import read_results
 
 METHODS = {
-    "scratch": {"label": "No pre-training", "pretraining": "none", "recipe": "r2plus1d"},
-    "moco": {"label": "MoCo", "pretraining": "self-supervised", "recipe": "r2plus1d"},
-    "video_moco": {"label": "VideoMoCo", "pretraining": "self-supervised", "recipe": "r2plus1d"},
-    "supervised": {"label": "Supervised", "pretraining": "supervised", "recipe": "r2plus1d"},
+    "scratch": {"label": "No pre-training", "pretraining": "none", "recipe": "r2plus1d", "backbone": "r2plus1d_18"},
+    "moco": {"label": "MoCo", "pretraining": "self-supervised", "recipe": "r2plus1d", "backbone": "r2plus1d_18"},
+    "video_moco": {
+        "label": "VideoMoCo",
+        "pretraining": "self-supervised",
+        "recipe": "r2plus1d",
+        "backbone": "r2plus1d_18",
+    },
+    "supervised": {"label": "Supervised", "pretraining": "supervised", "recipe": "r2plus1d", "backbone": "r2plus1d_18"},
 }
 RUN = yaml.safe_load((Path(__file__).parents[1] / "fixtures/made_up_run.yaml").read_text())
 RESAMPLES = 400

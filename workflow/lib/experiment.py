@@ -335,7 +335,7 @@ class Experiment:
         Methods are in the order of the config, those of a recipe together.
         """
         groups = [rows for _, rows in self.methods.groupby("recipe", sort=False)]
-        methods = pd.concat(groups)[["label", "pretraining", "recipe"]].to_dict("index")
+        methods = pd.concat(groups)[["label", "pretraining", "recipe", "backbone"]].to_dict("index")
         return [
             {
                 "dataset": dataset,

@@ -316,7 +316,8 @@ def test_results_are_those_of_the_selected_methods():
     own = experiment_of(methods=["supervised", "moco"])
     [result] = own.results(["charades"])
     assert list(result["methods"]) == list(result["runs"]) == ["supervised", "moco"]
-    assert result["methods"]["moco"] == {"label": "MoCo", "pretraining": "self-supervised", "recipe": "r2plus1d"}
+    row = {"label": "MoCo", "pretraining": "self-supervised", "recipe": "r2plus1d", "backbone": "r2plus1d_18"}
+    assert result["methods"]["moco"] == row
     assert result["published"] == "config/published.tsv"
     assert Path(next(iter(result["runs"]["moco"]))) == Path("results/runs/charades/moco/seed1")
 

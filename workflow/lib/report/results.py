@@ -22,7 +22,7 @@ class Results:
     """The finished runs of one dataset, among those of the experiment."""
 
     dataset: str
-    methods: pd.DataFrame  # by method, as in the tables: label, pretraining, recipe, wanted (number of runs)
+    methods: pd.DataFrame  # by method, as in the tables: label, pretraining, recipe, backbone, wanted (runs)
     runs: pd.DataFrame  # a row per finished run: folder, and the content of its metrics.json; mAP as a fraction
     published: pd.DataFrame | None  # by method: mAP in percent, source; None: no published numbers are compared
     damaged: dict[str, list[DamagedFile]] = field(default_factory=dict)  # by method: of runs that do not count
@@ -74,10 +74,10 @@ def read_all(job) -> list[Results]:
 def read_results(dataset, methods, runs, published=None, bootstrap=None, show_intervals=True, partial=False) -> Results:
     """Read the metrics.json and bootstrap.npz of the finished ones of ``runs``.
 
-    ``methods``: {method: {"label": ..., "pretraining": ..., "recipe": ...}} in the order of the tables; ``runs``:
-    all runs of the experiment, {method: {folder: mapping in the shape of trainer.config.Run}}; ``published``: path
-    of a table of published mAP, or None; ``bootstrap``: {"resamples": ..., "seed": ...} of those that count, None:
-    any. Raises DamagedFile if a file of a run is damaged; with ``partial``, that run does not count.
+    ``methods``: {method: {"label": ..., "pretraining": ..., "recipe": ..., "backbone": ...}} in the order of the
+    tables; ``runs``: all runs of the experiment, {method: {folder: mapping in the shape of trainer.config.Run}};
+    ``published``: path of a table of published mAP, or None; ``bootstrap``: {"resamples": ..., "seed": ...} of those
+    that count, None: any. Raises DamagedFile if a file of a run is damaged; with ``partial``, that run does not count.
     """
     rows, damaged, bootstraps = [], {}, {}
     for method in methods:

@@ -136,6 +136,7 @@ def note(results: Results) -> str:
         sentences.append("± is one standard deviation over seeds.")
     if sources := published_sources(results):
         sentences.append(f"Published numbers are from {sources}.")
+    sentences += other_backbones(results)
     if "gflops" in results.runs:
         sentences.append("GFLOPs of one clip; Trained and Tested on: videos.")
     if results.pending:
@@ -154,9 +155,20 @@ def published_sources(results: Results) -> str:
     if results.published is None:
         return ""
     labels = results.methods.label
-    source_of = results.published.source.reindex(labels.index).dropna()
-    first, *others = source_of.value_counts().index if len(source_of) else [""]
-    exceptions = [f"for {', '.join(labels[source_of.index[source_of == other]])} from {other}" for other in others]
+    return most_frequent(results.published.source.reindex(labels.index).dropna(), labels, "from ")
+
+
+def other_backbones(results: Results) -> list[str]:
+    """Return a sentence that names the backbones if methods that are ranked together have several."""
+    backbones = results.methods.backbone
+    several = backbones.nunique() > 1
+    return [f"The backbone is {most_frequent(backbones, results.methods.label)}."] if several else []
+
+
+def most_frequent(values: pd.Series, labels: pd.Series, word="") -> str:
+    """Return the most frequent value, then each other one with the labels of its methods: "a, for B, C from d"."""
+    first, *others = values.value_counts().index if len(values) else [""]
+    exceptions = [f"for {', '.join(labels[values.index[values == other]])} {word}{other}" for other in others]
     return ", ".join([first, *exceptions])
 
 
@@ -190,6 +202,7 @@ def _side_by_side_text_table(datasets):
             columns[f"{results.title} status"] = cells(rows.status)
         if sources := published_sources(results):
             sentences.append(f"Published numbers of {results.title} are from {sources}.")
+    sentences += other_backbones(datasets[0])
     if pending := sum(results.pending for results in datasets):
         sentences.append(f"{pending} runs are pending.")
     sentences += [sentence for results in datasets for sentence in damage(results)]

@@ -56,7 +56,7 @@ def test_one_row_per_method_in_the_given_order(tmp_path):
 def test_ids_and_labels_that_look_like_numbers_or_missing_values_are_text(tmp_path):
     labels = {"007": "NA", "nan": "1e5", "1e5": "nan", "na": "007"}
     methods = {
-        method: {"label": label, "pretraining": "self-supervised", "recipe": "r2plus1d"}
+        method: {"label": label, "pretraining": "self-supervised", "recipe": "r2plus1d", "backbone": "r3d_18"}
         for method, label in labels.items()
     }
     folders = {method: write_run(tmp_path, "charades", method, 1, [0.1, 0.2, 0.3]) for method in methods}
@@ -169,6 +169,19 @@ def test_bootstraps_of_other_test_videos_are_refused(tmp_path):
     np.savez(path, **changed)
     with pytest.raises(InputError, match="its test videos are not those of"):
         read(tmp_path)
+
+
+def test_methods_of_other_backbones_are_not_ranked_in_silence(tmp_path):
+    results = made_up(tmp_path)
+    _, alone, _ = written(tmp_path, results)
+    assert "backbone" not in alone
+    backbones = ["r2plus1d_18", "r3d_18", "r2plus1d_18", "r3d_18"]
+    results = replace(results, methods=results.methods.assign(backbone=backbones))
+    _, text, _ = written(tmp_path, results)
+    said = "The backbone is r2plus1d_18, for MoCo, Supervised r3d_18."
+    assert said in text
+    [together] = side_by_side_text_tables([results, results])
+    assert said in together.note
 
 
 def test_published_numbers_are_beside_ours(tmp_path):
