@@ -2,7 +2,7 @@
 .PHONY: help setup demo unit test gpu lint docs pictures bench clean
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
-# Runs and tests share the cores, with two threads each: a thread that waits must sleep, not spin.
+# Tests share the cores, with two threads each: a thread that waits must sleep, not spin, as in the workflow's jobs.
 export OMP_WAIT_POLICY := PASSIVE
 # Snakemake's own lock outlives kill -9 and would need --unlock; the kernel releases this one with its holder.
 # Bars in a terminal, plain lines elsewhere. Memory that a training step frees is kept for the next one, up to 512 MB:

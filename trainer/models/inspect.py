@@ -41,8 +41,8 @@ def main(argv=None):
         match = find_backbone(args.file, entries, args.layout, expected)
         counters = " (batch counters are not in the file)" if match.absent_counters else ""
         recipe = args.recipe or BACKBONES[backbone].recipe
-        _print_lines(_file_lines(backbone, match, entries[match.place.entry]))
-        print(f"  row: backbone {backbone}, recipe {recipe}, layout {args.layout}, mean {BACKBONES[backbone].mean}")
+        row = f"  row: backbone {backbone}, recipe {recipe}, layout {args.layout}, mean {BACKBONES[backbone].mean}"
+        _print_lines([*_file_lines(backbone, match, entries[match.place.entry]), row])
         print(f"fits {backbone} whole: {len(match.keys)} tensors{counters}; {match.place}{as_published(match.place)}")
         if args.add is not None:
             _add(args, backbone, recipe)

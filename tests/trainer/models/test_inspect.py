@@ -133,7 +133,7 @@ def test_add_to_the_default_table(hollow, tmp_path, capsys, monkeypatch):
     *_, row = (tmp_path / "local_methods.tsv").read_text().splitlines()
     assert row == f"mine\tMine\tsupervised\t{path}\t\tsupervised\tr2plus1d_18_tclr\tlong\t1e-5\trgb\t0.45\t0.225"
     lines = capsys.readouterr().out.splitlines()
-    assert "  row: backbone r2plus1d_18_tclr, recipe long, layout supervised, mean 0.45" in lines
+    assert "  row: backbone r2plus1d_18_tclr, recipe long, layout supervised, mean 0.45" in lines and "" not in lines
     assert lines[-2:] == [
         "  snakemake results/checkpoints/mine.txt",
         "  snakemake results/ava_table.csv --config 'methods=[mine]'",  # nothing else has its recipe
