@@ -31,7 +31,7 @@ def predict(run, folder, group):
         raise InputError(f"{weights}: no such file; run python -m trainer.train --config {folder}/config.yaml first")
     try:
         saved = torch.load(weights, map_location="cpu", weights_only=True)
-    except (MemoryError, OSError):  # the file may be whole
+    except MemoryError:  # the file may be whole
         raise
     except Exception as error:  # a damaged pickle can raise anything
         raise DamagedFile(weights, f"damaged ({type(error).__name__})") from error
