@@ -59,7 +59,7 @@ def experiment_rows(experiment: Experiment, left: Remaining, gpus: int) -> dict[
     """
     config = experiment.config
     disk = [
-        f"{folder}: {needed / GB:,.1f} GB still to be made, {machine.free_bytes(folder) / GB:,.1f} GB free"
+        f"{folder}: up to {needed / GB:,.1f} GB still to be made, {machine.free_bytes(folder) / GB:,.1f} GB free"
         for folder, needed in left.disk.items()
     ]
     return {

@@ -39,8 +39,8 @@ def disk_warnings(left: Remaining) -> list[str]:
         needed, free = sum(folders.values()), machine.free_bytes(next(iter(folders)))
         if needed > free:
             lines.append(
-                f"{' and '.join(folders)}: {needed / GB:,.0f} GB still to be made, {free / GB:,.0f} GB free; make "
-                "room, name folders of another disk, or need less (`delete_after_use`, `ava: short_side`)"
+                f"{' and '.join(folders)}: up to {needed / GB:,.0f} GB still to be made, {free / GB:,.0f} GB free; "
+                "make room, name folders of another disk, or need less (`delete_after_use`, `ava: short_side`)"
             )
     return lines
 

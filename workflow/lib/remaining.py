@@ -11,8 +11,9 @@ from workflow.lib.experiment import Experiment, local_paths
 from workflow.lib.validation import read_run
 
 GB = 1e9
-# Published sizes, see workflow/profiles/README.md. Cuts, of which no size is published, are left out.
+# Published sizes, see workflow/profiles/README.md.
 FILM_BYTES = 157 * GB / 299
+CUT_BYTES_PER_SECOND = FILM_BYTES / 1801  # at most, as every film has these 1801 s; no size of cuts is published
 FRAMES_BYTES_PER_SECOND = 392 * GB / 299 / 901  # at 30 frames per second and native size
 SMALL_FRAMES = 0.5  # of that with short_side 320
 CHARADES_BYTES = 76 * GB
@@ -23,7 +24,7 @@ RUN_BYTES = 125e6  # twice as much while it trains
 class Remaining:
     """What is missing."""
 
-    disk: dict[str, float]  # bytes by folder
+    disk: dict[str, float]  # bytes by folder, at most
     runs: int  # without weights
 
 
@@ -60,14 +61,14 @@ def is_trained(folder, run: dict) -> bool:
 
 
 def _ava_bytes(experiment):
-    """Return the size of the films and frames that are missing; links to local films need no space."""
-    ava, existing = experiment.ava, experiment.existing
-    frames = FRAMES_BYTES_PER_SECOND * (ava.stop - ava.start) * ava.fps / 30 * (SMALL_FRAMES if ava.short_side else 1)
+    """Return the size of the films, cuts and frames that are missing; links to local films need no space."""
+    ava, existing, deleted = experiment.ava, experiment.existing, experiment.config.delete_after_use
+    window = ava.stop - ava.start
+    frames = FRAMES_BYTES_PER_SECOND * window * ava.fps / 30 * (SMALL_FRAMES if ava.short_side else 1)
     missing = [video for video in experiment.films if not Path(experiment.frames_folder, f"{video}.tar").exists()]
-    total = frames * len(missing)
-    if existing.ava_films or existing.ava_cuts or "films" in experiment.config.delete_after_use:
-        return total
-    films = [video for video in missing if not Path(experiment.cut(video)).exists()]
-    films = [video for video in films if not Path(experiment.film(video)).exists()]
-    remote = [video for video in films if not local_paths(experiment.film_urls(experiment.films[video]))]
-    return total + FILM_BYTES * len(remote)
+    uncut = [video for video in missing if not (existing.ava_cuts or Path(experiment.cut(video)).exists())]
+    absent = [video for video in uncut if not (existing.ava_films or Path(experiment.film(video)).exists())]
+    remote = [video for video in absent if not local_paths(experiment.film_urls(experiment.films[video]))]
+    cuts = CUT_BYTES_PER_SECOND * window * len(uncut) * ("cuts" not in deleted)
+    films = FILM_BYTES * len(remote) * ("films" not in deleted)
+    return frames * len(missing) + cuts + films

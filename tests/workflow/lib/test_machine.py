@@ -73,22 +73,33 @@ def test_strict_makes_warnings_errors(gpus, tmp_path, monkeypatch):
 
 def test_disk_for_what_is_still_to_be_made(tmp_path, monkeypatch):
     experiment = experiment_in(tmp_path)
-    assert remaining(experiment).disk[str(tmp_path / "data")] / GB == pytest.approx(157 + 392 + 76)
+    cuts = 157 * 901 / 1801  # GB, if no film were longer than its window's end
+    assert remaining(experiment).disk[str(tmp_path / "data")] / GB == pytest.approx(157 + cuts + 392 + 76)
     films = list(experiment.films)
     archives = tmp_path / experiment.frames_folder
     archives.mkdir(parents=True)
     for video in films[:-1]:
         (archives / f"{video}.tar").touch()
     left = remaining(experiment)
-    assert left.disk[str(tmp_path / "data")] / GB == pytest.approx((157 + 392) / 299 + 76)
+    assert left.disk[str(tmp_path / "data")] / GB == pytest.approx((157 + cuts + 392) / 299 + 76)
     assert left.runs == 22
 
     monkeypatch.setattr(machine, "free_bytes", lambda _: 50 * GB)
     [line] = machine_warnings(experiment, jobs_run_here=False)
-    assert line.startswith(f"{tmp_path}/data and {tmp_path}/results: 81 GB still to be made, 50 GB free; make room")
-    own = {"existing": {"charades_tar": str(tmp_path / "rgb.tar")}, "delete_after_use": ["films"]}
-    (tmp_path / "rgb.tar").touch()
-    assert remaining(experiment_in(tmp_path, **own)).disk[str(tmp_path / "data")] / GB == pytest.approx(392 / 299)
+    assert line.startswith(f"{tmp_path}/data and {tmp_path}/results: up to 81 GB still to be made, 50 GB free; make")
+
+
+def test_disk_without_what_is_deleted_or_exists(tmp_path):
+    def needed(**changes):
+        two = experiment_in(tmp_path, datasets=["ava"], ava={"films": ["a.mkv", "b.mkv"]}, **changes)
+        return remaining(two).disk[str(tmp_path / "data")] / GB * 299 / 2
+
+    cuts = 157 * 901 / 1801
+    assert needed() == pytest.approx(157 + cuts + 392)
+    assert needed(delete_after_use=["films"]) == pytest.approx(cuts + 392)
+    assert needed(delete_after_use=["cuts"]) == pytest.approx(157 + 392)
+    assert needed(existing={"ava_films": "films"}) == pytest.approx(cuts + 392)
+    assert needed(existing={"ava_cuts": "cuts"}) == pytest.approx(392)
 
 
 def test_a_file_system_without_locks(tmp_path, monkeypatch):
