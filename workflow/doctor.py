@@ -28,7 +28,7 @@ def page(experiment: Experiment, jobs_run_here=True, ask_sources=False) -> str:
     warnings = machine_warnings(experiment, left, jobs_run_here)
     warnings += source_warnings(experiment) if ask_sources else []
     gpus = machine.visible_gpus()
-    rows = {**machine_rows(gpus), **experiment_rows(experiment, left, len(gpus) if jobs_run_here else 0)}
+    rows = {**machine_rows(gpus), **experiment_rows(experiment, left, gpus if jobs_run_here else [])}
     rows["warnings"] = warnings or ["none"]
     if not ask_sources:
         rows["sources"] = ["not asked; --sources asks each web address for its first file"]
@@ -52,10 +52,10 @@ def machine_rows(gpus) -> dict[str, list[str]]:
     }
 
 
-def experiment_rows(experiment: Experiment, left: Remaining, gpus: int) -> dict[str, list[str]]:
+def experiment_rows(experiment: Experiment, left: Remaining, gpus: list[machine.Gpu]) -> dict[str, list[str]]:
     """Return lines about the experiment, what is still to be made and how long it takes, by heading.
 
-    ``gpus``: those visible to its jobs; 0: not known.
+    ``gpus``: those visible to its jobs; none: not known.
     """
     config = experiment.config
     disk = [
@@ -67,7 +67,7 @@ def experiment_rows(experiment: Experiment, left: Remaining, gpus: int) -> dict[
             f"{', '.join(config.datasets)}; {len(experiment.methods)} methods; device {config.machine.device}"
         ],
         "disk": disk,
-        "runs": run_lines(trainings(experiment, gpus), gpus),
+        "runs": run_lines(trainings(experiment, gpus), len(gpus)),
         "step times": measured_hours(Path("results/gpu/summary.txt")),
     }
 

@@ -1,4 +1,4 @@
-"""How long the runs that are left take to train: by those finished here, else by the authors' numbers."""
+"""How long the runs that are left take to train: by those finished here, steps on an H100, or the authors' numbers."""
 
 from dataclasses import dataclass
 
@@ -7,11 +7,18 @@ import numpy as np
 from trainer.cli import fitting_world_size
 from trainer.run_files import DamagedFile, read_csv, read_json
 from workflow.lib.experiment import Experiment
+from workflow.lib.machine import Gpu
 from workflow.lib.remaining import is_trained, run_folders
 
 HOUR = 3600  # s
 # Of a run by the authors: GPU hours, epochs, GPUs.
 REPORTED = {("ava", "r2plus1d"): (32, 20, "4 GTX 1080 Ti"), ("charades", "r2plus1d"): (8, 57, "an A6000")}
+# GPU hours of as many epochs by precision, predicted from steps on one MEASURED_GPU: benchmarks/README.md.
+MEASURED_GPU = "NVIDIA H100 80GB HBM3"
+PREDICTED = {
+    ("ava", "r2plus1d"): {"float32": 18.4, "tf32": 7.2, "bfloat16": 3.8},
+    ("charades", "r2plus1d"): {"tf32": 0.8, "bfloat16": 0.4},
+}
 
 
 @dataclass(frozen=True)
@@ -26,21 +33,22 @@ class Trainings:
     source: str  # of the hours, if they are known
 
 
-def trainings(experiment: Experiment, visible_gpus: int) -> list[Trainings]:
+def trainings(experiment: Experiment, visible_gpus: list[Gpu]) -> list[Trainings]:
     """Return the experiment's runs by dataset and recipe.
 
-    ``visible_gpus``: those of the machine that trains; 0: not known, jobs get as many as the config wants.
+    ``visible_gpus``: those of the machine that trains; none: not known, jobs get as many as the config wants.
     """
+    measured = bool(visible_gpus) and all(gpu.name == MEASURED_GPU for gpu in visible_gpus)
     found = []
     for dataset in experiment.config.datasets:
         wanted = experiment.gpus(dataset)
         for recipe, methods in experiment.methods.groupby("recipe", sort=False):
             training = experiment.config.recipes[recipe][dataset].training
-            usable = min(wanted, visible_gpus or wanted)
+            usable = min(wanted, len(visible_gpus) or wanted)
             gpus = usable and fitting_world_size(usable, training.micro_batches)
             folders = run_folders(experiment, dataset, methods.index)
             trained = [folder for folder, run in folders.items() if is_trained(folder, run)]
-            hours, source = _device_hours(experiment, dataset, recipe, trained)
+            hours, source = _device_hours(experiment, dataset, recipe, trained, measured)
             left = len(folders) - len(trained)
             found.append(Trainings(dataset, recipe, left, gpus, hours and hours / (gpus or 1), source))
     return found
@@ -55,8 +63,11 @@ def hours_at_once(found: list[Trainings], visible_gpus: int) -> float:
     return sum(-(-one.left // count) * one.hours for one, count in zip(found, at_once, strict=True))
 
 
-def _device_hours(experiment, dataset, recipe, trained):
-    """Return the hours of a run times its GPUs, and where the number is from; ``trained``: folders of trained runs."""
+def _device_hours(experiment, dataset, recipe, trained, measured):
+    """Return the hours of a run times its GPUs, and where the number is from.
+
+    ``trained``: folders of trained runs; ``measured``: whether the GPUs are of the model whose steps were measured.
+    """
     training = experiment.config.recipes[recipe][dataset].training
     finished = [_trained_hours(folder, training.batch_size) for folder in trained]
     if finished := [hours for hours in finished if hours]:
@@ -64,7 +75,10 @@ def _device_hours(experiment, dataset, recipe, trained):
     if (dataset, recipe) not in REPORTED or experiment.config.machine.device == "cpu":
         return None, ""
     hours, epochs, gpus = REPORTED[dataset, recipe]
-    return hours * training.epochs / epochs, f"reported by the authors on {gpus}"
+    source = f"reported by the authors on {gpus}"
+    if measured and training.precision in PREDICTED[dataset, recipe]:
+        hours, source = PREDICTED[dataset, recipe][training.precision], "predicted from steps on one H100"
+    return hours * training.epochs / epochs, source
 
 
 def _trained_hours(folder, batch_size):
