@@ -1,6 +1,7 @@
 """Print what this machine has, what an experiment needs, and how long it will take: a page to paste into a question.
 
-python -m workflow.doctor [--configfile FILE ...] [--cluster] [--sources]
+    python -m workflow.doctor                                # the experiment of config/ and config/local.yaml
+    python -m workflow.doctor --configfile config/vit.yaml   # another one
 """
 
 import argparse
@@ -18,23 +19,11 @@ from workflow.lib.remaining import GB, Remaining, remaining
 from workflow.lib.training_hours import Trainings, hours_at_once, trainings
 
 
-def page(experiment: Experiment, jobs_run_here=True, ask_sources=False) -> str:
-    """Return the page.
-
-    ``jobs_run_here``: whether training runs on this machine, and not on the nodes of a cluster; ``ask_sources``: send a
-    HEAD request to each web address of the sources table.
-    """
-    left = remaining(experiment)
-    warnings = machine_warnings(experiment, left, jobs_run_here)
-    warnings += source_warnings(experiment) if ask_sources else []
-    gpus = machine.visible_gpus()
-    rows = {**machine_rows(gpus), **experiment_rows(experiment, left, gpus if jobs_run_here else [])}
-    rows["warnings"] = warnings or ["none"]
-    if not ask_sources:
-        rows["sources"] = ["not asked; --sources asks each web address for its first file"]
-    return "\n".join(
-        f"{name if number == 0 else '':<12}{line}" for name, lines in rows.items() for number, line in enumerate(lines)
-    )
+def show(rows: dict[str, list[str]]):
+    """Print a part of the page at once: lines by heading."""
+    for heading, lines in rows.items():
+        for number, line in enumerate(lines):
+            print(f"{heading if number == 0 else '':<12}{line}", flush=True)
 
 
 def machine_rows(gpus) -> dict[str, list[str]]:
@@ -72,6 +61,19 @@ def experiment_rows(experiment: Experiment, left: Remaining, gpus: list[machine.
     }
 
 
+def warning_rows(experiment: Experiment, left: Remaining, jobs_run_here: bool, ask_sources: bool):
+    """Return lines about what is missing, by heading.
+
+    ``jobs_run_here``: whether training runs on this machine, and not on the nodes of a cluster; ``ask_sources``: send a
+    HEAD request to each web address of the sources table.
+    """
+    warnings = machine_warnings(experiment, left, jobs_run_here)
+    if not ask_sources:
+        unasked = ["not asked; --sources asks each web address for its first file"]
+        return {"warnings": warnings or ["none"], "sources": unasked}
+    return {"warnings": [*warnings, *source_warnings(experiment)] or ["none"]}
+
+
 def run_lines(found: list[Trainings], gpus: int) -> list[str]:
     """Return a line for the runs of each dataset and recipe, and one for all of them."""
     lines = []
@@ -102,15 +104,19 @@ def main():
     parser = argparse.ArgumentParser(
         prog="python -m workflow.doctor", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--configfile", nargs="+", type=Path, default=[], help="as for snakemake")
+    parser.add_argument("--configfile", nargs="+", type=Path, default=[], metavar="FILE", help="as for snakemake")
     parser.add_argument("--cluster", action="store_true", help="the jobs run on a cluster's nodes, not on this machine")
     parser.add_argument("--sources", action="store_true", help="ask each web address whether it has its file")
     arguments = parser.parse_args()
-    given = {}
+    gpus, given = machine.visible_gpus(), {}
+    show(machine_rows(gpus))  # also if the experiment is wrong
     with exit_on_input_error():
         for path in arguments.configfile:
             given = merge(given, read_file(path))
-        print(page(Experiment(read_settings(given)), not arguments.cluster, arguments.sources))
+        experiment = Experiment(read_settings(given))
+        left = remaining(experiment)
+        show(experiment_rows(experiment, left, [] if arguments.cluster else gpus))
+        show(warning_rows(experiment, left, not arguments.cluster, arguments.sources))
 
 
 if __name__ == "__main__":

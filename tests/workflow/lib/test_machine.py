@@ -3,11 +3,13 @@
 import errno
 import fcntl
 import os
+import sys
 import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+import yaml
 
 from tests.helpers.config import published
 from trainer.utils.errors import InputError
@@ -114,9 +116,28 @@ def test_a_file_system_without_locks(tmp_path, monkeypatch):
     assert machine_warnings(experiment_in(tmp_path), jobs_run_here=False) == [problem]
 
 
-def test_the_page_of_the_doctor(gpus, tmp_path):
+@pytest.fixture
+def page(tmp_path, monkeypatch, capsys):
+    """Return a function that runs the doctor on an experiment of ``tmp_path``; it returns page, error and status."""
+    path, folders = tmp_path / "mine.yaml", {"data": str(tmp_path / "data"), "results": str(tmp_path / "results")}
+    path.write_text(yaml.safe_dump({**folders, "local_config": None, "local_methods_table": None}))
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["doctor", "--configfile", str(path), *map(str, arguments)])
+        status = 0
+        try:
+            doctor.main()
+        except SystemExit as end:
+            status = end.code
+        return *capsys.readouterr(), status
+
+    return run
+
+
+def test_the_page_of_the_doctor(gpus, page):
     gpus(2)
-    page = doctor.page(experiment_in(tmp_path))
+    whole, error, status = page()
+    assert (error, status) == ("", 0)
     for words in (
         "NVIDIA RTX 2080 Ti, 11 GB",
         "AVA, r2plus1d: 11 to train on 2 GPUs, 16.0 h each (reported by the authors on 4 GTX 1080 Ti)",
@@ -125,8 +146,17 @@ def test_the_page_of_the_doctor(gpus, tmp_path):
         "GB still to be made",
         "snakemake 9",
     ):
-        assert words in page
-    assert "on 4 GPUs, 8.0 h each" in doctor.page(experiment_in(tmp_path), jobs_run_here=False)
+        assert words in whole
+    assert "on 4 GPUs, 8.0 h each" in page("--cluster")[0]
+
+
+def test_the_doctor_shows_the_machine_also_if_the_experiment_is_wrong(gpus, page, tmp_path):
+    gpus(2)
+    (tmp_path / "transformers.yaml").write_text("methods: [videomae_vit_s]\n")
+    shown, error, status = page(tmp_path / "transformers.yaml")
+    assert "NVIDIA RTX 2080 Ti, 11 GB" in shown and "runs" not in shown
+    assert error.startswith("error: config: methods: videomae_vit_s: no such row in ") and error.count("\n") == 1
+    assert status == 1
 
 
 def test_hours_that_the_step_benchmark_predicts(tmp_path):
