@@ -2,6 +2,8 @@
 
     python -m workflow.doctor                                # the experiment of config/ and config/local.yaml
     python -m workflow.doctor --configfile config/vit.yaml   # another one
+
+If the experiment is wrong, it prints the machine, then the error; the exit status is 1.
 """
 
 import argparse
