@@ -27,9 +27,10 @@ class Resampled:
 
 
 def resampled_mean_ap(results: Results, metric="mAP", experiment="") -> Resampled:
-    """Return mAP (M,) and its resampled values (M, R); ``metric``: a mAP of metrics.json.
+    """Return mAP (M,) and its resampled values (M, R); ``metric``: a score of metrics.json.
 
-    Seeds are drawn independently for each method and each name of an ``experiment``.
+    Methods whose runs have no resamples of that score are left out. Seeds are drawn independently for each method and
+    each name of an ``experiment``.
     """
     return _resampled(results, metric, "point", "mAP", experiment)
 
@@ -75,10 +76,12 @@ def class_intervals(results: Results) -> pd.DataFrame:
 def _resampled(results, metric, point, values, experiment) -> Resampled:
     methods, points, resampled = [], [], []
     for method, runs in bootstrapped_runs(results).items():
-        place = runs[0]["metric"].tolist().index(metric)
+        if not all(metric in run["metric"] for run in runs):
+            continue
+        places = [(run, run["metric"].tolist().index(metric)) for run in runs]
         methods.append(method)
-        points.append(np.mean([run[point][place] for run in runs], axis=0))
-        of_runs = np.stack([run[values][place] for run in runs])
+        points.append(np.mean([run[point][place] for run, place in places], axis=0))
+        of_runs = np.stack([run[values][place] for run, place in places])
         resampled.append(over_runs(of_runs, experiment + method, int(runs[0]["seed"])))
     if not methods:
         return Resampled(pd.Index([]), np.empty(0), np.empty((0, 1)))

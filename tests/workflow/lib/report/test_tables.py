@@ -32,6 +32,7 @@ from workflow.lib.report.tables import (
     side_by_side_text_tables,
     table,
     text_table,
+    with_interval,
     write_table,
 )
 from workflow.lib.report.text_table import Cell, TextTable, latex, markdown
@@ -152,6 +153,14 @@ def test_runs_that_are_not_bootstrapped_have_no_interval(tmp_path):
     assert rows.mAP_low.isna().tolist() == [False, True, False, False] and rows["mAP"]["moco"] == pytest.approx(20)
     text = text_table(results)
     assert "|20.0|–|" in markdown(text).replace(" ", "")
+
+
+def test_a_score_without_resamples_has_no_interval(tmp_path):
+    results = made_up(tmp_path)
+    results = replace(results, runs=results.runs.assign(accuracy=0.5))
+    columns = with_interval(results, "accuracy")
+    assert columns["accuracy"].tolist() == [50.0] * 4
+    assert columns["accuracy_low"].isna().all() and columns["accuracy_high"].isna().all()
 
 
 @pytest.mark.parametrize("settings", [{"resamples": 400, "seed": 1}, {"resamples": 2000, "seed": 0}])
