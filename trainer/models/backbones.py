@@ -32,7 +32,7 @@ class Backbone:
     time_stride: int  # frames of a clip per frame of its features
     space_stride: int  # pixels of a clip per pixel of its features
     recipe: str  # how it is fine-tuned unless a row of the methods table says otherwise; a name of config/recipes.yaml
-    depth: int | None = None  # blocks of a transformer; None: no transformer, without drop path and layer decay
+    depth: int | None = None  # blocks of a transformer like VideoMAE's; None: without drop path and layer decay
     num_frames: int | None = None  # of a clip, where only one length fits
     mean: str = "0.45"  # subtracted from pixels in [0, 1] unless a row of the methods table says otherwise
 
@@ -45,9 +45,9 @@ class Backbone:
         if self.num_frames not in (None, frames):
             return f"clip: num_frames: expected {self.num_frames}, got {frames}"
         if not self.depth and drop_path:
-            return f"drop_path: expected 0, as it is no transformer, got {drop_path}"
+            return f"drop_path: expected 0, as it is no transformer like VideoMAE's, got {drop_path}"
         if not self.depth and layer_decay != 1:
-            return f"training: layer_decay: expected 1, as it is no transformer, got {layer_decay}"
+            return f"training: layer_decay: expected 1, as it is no transformer like VideoMAE's, got {layer_decay}"
         return None
 
 

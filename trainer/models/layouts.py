@@ -4,10 +4,11 @@ from dataclasses import dataclass, replace
 
 from trainer.utils.text import quoted
 
-# How authors name the tensors of a backbone: the first pattern that matches a name renames it. "vit" is of
-# transformers, whose files vit_files.py has unified; fine-tuned ones have the last norm after the mean over tokens.
+# How authors name the tensors of a backbone: the first pattern that matches a name renames it. Names begin after a
+# layout's prefix, and no pattern lowers the number of their parts between dots: longer names are not renamed. "vit" is
+# of transformers, whose files vit_files.py has unified; fine-tuned ones have the last norm after the mean over tokens.
 SCHEMES = {
-    "torchvision": (),
+    "torchvision": (),  # the backbone's own names
     # nn.Sequential(*network.children())
     "numbered": (
         (r"^0\.", "stem."),

@@ -104,7 +104,8 @@ def _advice(path, entries, layout, backbone, close):
     if close:
         return _advice_on_flaws(close)
     incomplete = f"It may be an incomplete {name}: python -m trainer.models.inspect {path} --backbone {name}"
-    none = f"It is no other known backbone either; known: {', '.join(BACKBONES)}."
+    known = ", ".join(BACKBONES)
+    none = f"It is no other known backbone either; known: {known}. To add one, or its names: trainer/README.md"
     return [incomplete if match and match.looks_like(named_shapes(name)) else none]
 
 

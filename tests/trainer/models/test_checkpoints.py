@@ -316,6 +316,7 @@ def test_another_architecture(refusal, tmp_path):
     message = refusal(path)
     assert "does not look like r2plus1d_18 by layout auto" in message
     assert "It is no other known backbone either; known: r2plus1d_18, r2plus1d_18_tclr, r3d_18, mc3_18, vit" in message
+    assert message.endswith("To add one, or its names: trainer/README.md")
     assert "none of its tensors has a name of the 222 expected" in message
     assert "Names in the file begin with: blocks (1)" in message
 

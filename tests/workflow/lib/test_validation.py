@@ -33,7 +33,7 @@ def test_the_published_and_the_demos_config_are_right():
         ("existing: {ava_film: /films}", "existing: unknown key ava_film; known: ava_films, ava_cuts, "),
         ("ava: {start: early}", "ava: start: expected a whole number, got 'early'"),
         ("ava: ", "ava: expected a mapping of keys, got None"),
-        ("datasets: [ava, kinetics]", "datasets: 1: expected 'ava' or 'charades', got 'kinetics'"),
+        ("datasets: [ava, kinetics]", "datasets: 1: expected .*'charades', got 'kinetics'"),
         ("datasets: []", r"datasets: expected at least 1 item, got \[\]"),
         ("delete_after_use: [frames]", "delete_after_use: 0: expected 'films' or 'cuts', got 'frames'"),
         (
@@ -218,7 +218,7 @@ def test_no_table(tmp_path):
         (["moco\tava\t11.7\tpaper", "moco\tava\t12.0\tpaper"], ": moco: two numbers on ava from paper"),
         (["moco\tava\t-\tpaper"], ", line 2: mAP: expected a .*number, .*got '-'"),
         (["moco\tava\t117\tpaper"], ", line 2: mAP: expected a number less than or equal to 100, got '117'"),
-        (["moco\tkinetics\t11\tpaper"], ", line 2: dataset: expected 'ava' or 'charades', got 'kinetics'"),
+        (["moco\tkinetics\t11\tpaper"], ", line 2: dataset: expected .*'charades', got 'kinetics'"),
     ],
 )
 def test_wrong_published_numbers(tmp_path, rows, message):
@@ -284,7 +284,7 @@ def test_methods_are_selected_by_their_ids(check_methods, tmp_path):
             {"checkpoint": "~other/own.pth", "layout": "auto"},
             "checkpoint: expected a file name or .*, got ~other",
         ),
-        ({"backbone": "vit"}, "backbone: expected one of r2plus1d_18, r2plus1d_18_tclr, .*, got 'vit'"),
+        ({"backbone": "vit"}, "backbone: expected one of .*r2plus1d_18_tclr, .*, got 'vit'"),
         ({"recipe": "resnet"}, "recipe: expected one of r2plus1d, vit, .*, got 'resnet'"),
     ],
 )
@@ -333,8 +333,8 @@ def test_a_recipe_must_fit_the_backbone(check_methods, backbone, clip, message):
         ),
         ("vit_b_16", "r2plus1d", {}, "clip: num_frames: expected 16, got 32, .*; its own recipe is vit$"),
         ("vit_b_16_umt", "vit", {}, "clip: num_frames: expected 8, got 16, .*; its own recipe is vit_8_frames$"),
-        ("r2plus1d_18", "vit", {}, "drop_path: expected 0, as it is no transformer, .*; its own recipe is r2plus1d$"),
-        ("r2plus1d_18", "vit_frozen", {}, "training: layer_decay: expected 1, as it is no transformer, got 0.75"),
+        ("r2plus1d_18", "vit", {}, "drop_path: expected 0, as it is no transformer .*; its own recipe is r2plus1d$"),
+        ("r2plus1d_18", "vit_frozen", {}, "training: layer_decay: expected 1, .* like VideoMAE's, got 0.75"),
     ],
 )
 def test_recipes_of_transformers_fit_transformers(check_methods, backbone, recipe, changes, message):
