@@ -18,7 +18,7 @@ class Dataset:
 
     title: str  # for readers
     num_classes: int  # outputs of the network, which may be more than the metric scores
-    metric: ModuleType  # has score_test, score_validation and judge_test
+    metric: ModuleType  # has PREDICTIONS, score_test, score_validation and judge_test
     resampled_aps: Callable  # (data, predictions, number, seed): average precision of resamples of the test videos
     metric_title: str  # for the heading of a table
     score_files: tuple[str, ...]  # annotation files that the metric reads, by their field of trainer.config.Data
