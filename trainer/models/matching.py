@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass, replace
 from itertools import islice
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -19,9 +20,17 @@ MOMENTUM_COPIES = {"encoder_k.": "encoder_q.", "key_encoder.": "backbone.", "dec
 COPIED_ENTRIES = {"model_ema": "model", "encoder": "target_encoder"}
 POSITIONS = "pos_embed"  # of transformers: VideoMAE's files do not hold it
 
-FOREIGN = "is none of its tensors"  # of a key that would be one of a deeper backbone, say
 MOST_PLACES = 20  # compared with a backbone in one entry, those with most of its names: bounds the time of any file
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)  # smaller ones need scales, which are not read
+
+
+@dataclass(frozen=True)
+class Flaw:
+    """What is wrong with a key of a file."""
+
+    kind: Literal["duplicate", "shape", "values", "foreign"]  # foreign: one of a deeper backbone, say
+    name: str  # that the backbone has for it, or would have
+    words: str  # that name the key
 
 
 @dataclass(frozen=True)
@@ -34,7 +43,7 @@ class LayoutMatch:
     absent_counters: set[str]
     absent_positions: bool
     missing: list[str]
-    mismatched: list[str]  # one phrase each
+    mismatched: list[Flaw]
     unexpected: list[str]  # keys under the prefix that no tensor of a backbone has
 
     @property
@@ -127,7 +136,7 @@ def _rename(name, scheme):
 
 
 def _match_at(place, tensors, expected):
-    named, wrong = {}, []  # wrong: (name, what is wrong with a key of that name)
+    named, flaws = {}, []
     most_parts = _most_parts(expected)
     for key in tensors:
         if key.startswith(place.prefix):
@@ -135,23 +144,27 @@ def _match_at(place, tensors, expected):
             if name.count(".") < most_parts:
                 name = _rename(name, place.scheme)
             if name in named:
-                wrong.append((name, f"{shown(key)} is {shown(name)} as {shown(named[name])} is"))
+                flaws.append(Flaw("duplicate", name, f"{shown(key)} is {shown(name)} as {shown(named[name])} is"))
             named[name] = key
     keys = {name: named[name] for name in expected if name in named}
     for name, key in keys.items():
-        if problem := _mismatch(tensors[key], expected[name]):
-            wrong.append((name, f"{shown(key)} {problem}"))
+        tensor, shape = tensors[key], expected[name].shape
+        if tensor.shape != shape:
+            sizes = f"is {shortened(str(list(tensor.shape)))}, expected {list(shape)}"
+            flaws.append(Flaw("shape", name, f"{shown(key)} {sizes}"))
+        elif problem := _wrong_values(tensor, expected[name].dtype):
+            flaws.append(Flaw("values", name, f"{shown(key)} {problem}"))
     parts = {name.partition(".")[0] for name in expected} | {"cls_token"}
     for name, key in named.items():
         if name not in expected and name.partition(".")[0] in parts:
-            wrong.append((name, f"{shown(key)} {FOREIGN}"))
+            flaws.append(Flaw("foreign", name, f"{shown(key)} is none of its tensors"))
     positions_missing = POSITIONS in expected and POSITIONS not in named
     counters = {name for name in expected if name.endswith(".num_batches_tracked")}
     absent_counters = set() if counters & named.keys() else counters
     return LayoutMatch(
         place=place,
         keys=keys,
-        fitting=keys.keys() - {name for name, _ in wrong},
+        fitting=keys.keys() - {flaw.name for flaw in flaws},
         absent_counters=absent_counters,
         absent_positions=positions_missing and not place.with_positions,
         missing=[
@@ -159,21 +172,19 @@ def _match_at(place, tensors, expected):
             for name in expected
             if name not in named | dict.fromkeys(absent_counters) and (name != POSITIONS or place.with_positions)
         ],
-        mismatched=[words for _, words in wrong],
+        mismatched=flaws,
         unexpected=[key for name, key in named.items() if name not in expected],
     )
 
 
-def _mismatch(tensor, expected):
-    """Return what is wrong with a tensor, or None."""
-    if tensor.shape != expected.shape:
-        return f"is {shortened(str(list(tensor.shape)))}, expected {list(expected.shape)}"
+def _wrong_values(tensor, expected):
+    """Return what is wrong with a tensor's values as those of type ``expected``, or None."""
     if tensor.is_meta or tensor.is_quantized or tensor.layout != torch.strided:
         return "is not a plain tensor"
-    if not expected.is_floating_point():  # a counter, in whatever type
+    if not expected.is_floating_point:  # a counter, in whatever type
         return None
     if tensor.dtype not in FLOATS:
-        return f"holds {tensor.dtype}, expected {expected.dtype}"
+        return f"holds {tensor.dtype}, expected {expected}"
     return None if tensor.isfinite().all() else "holds NaN or infinity"
 
 

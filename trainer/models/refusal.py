@@ -5,7 +5,7 @@ from pathlib import Path
 
 from trainer.models.backbones import BACKBONES
 from trainer.models.layouts import LAYOUTS, as_published
-from trainer.models.matching import FOREIGN, POSITIONS, closest_backbone, group_keys, match_layout, named_shapes
+from trainer.models.matching import POSITIONS, closest_backbone, group_keys, match_layout, named_shapes
 from trainer.utils.text import listed, quoted, shown
 
 # Files of authors' own sites whose network is not torchvision's: a name, the tensor's first size (None: any), words.
@@ -57,7 +57,7 @@ def refusal(path, entries, layout, match, expected) -> str:
     else:
         sentences[0] += f" ({match.place}): {len(match.fitting)} of {len(expected)} tensors fit."
         sentences += _listed("Missing", [f"{name} {list(expected[name].shape)}" for name in match.missing])
-        sentences += _listed("Mismatched", match.mismatched)
+        sentences += _listed("Mismatched", [flaw.words for flaw in match.mismatched])
         sentences += _listed("Unexpected", map(shown, match.unexpected if len(match.missing) < len(expected) else []))
     if match is None or not match.keys:
         groups = (
@@ -111,6 +111,6 @@ def _advice(path, entries, layout, backbone, close):
 
 def _advice_on_flaws(match):
     """Return what to do about a file that is nearly a whole backbone."""
-    if any(words.endswith(("]", FOREIGN)) for words in match.mismatched):
+    if any(flaw.kind in ("shape", "foreign") for flaw in match.mismatched):
         return [f"No known backbone has these sizes ({', '.join(BACKBONES)}); trainer/README.md says how to add one."]
     return ["Give a file that holds the whole backbone."] if match.missing else []

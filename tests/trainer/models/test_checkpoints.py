@@ -15,7 +15,7 @@ from tests.helpers.paths import FIXTURES, ROOT
 from trainer.models.backbones import build_backbone
 from trainer.models.checkpoints import load_backbone
 from trainer.models.layouts import LAYOUTS
-from trainer.models.matching import group_keys
+from trainer.models.matching import group_keys, match_layout, named_shapes
 from trainer.utils.errors import InputError
 from workflow.demo.checkpoints import FILES, LEGACY, random_backbone, write_checkpoint
 
@@ -208,6 +208,26 @@ def test_a_tensor_of_another_type_or_twice(hollow, refusal, tmp_path):
     twice = prefixed("backbone.", state) | {"backbone.stem.conv_s.weight": state["stem.0.weight"]}
     message = refusal(saved({"state_dict": twice}, tmp_path / "c.pth"), "ctp")
     assert "backbone.stem.conv_s.weight is stem.0.weight as backbone.stem.0.weight is" in message
+
+
+@pytest.mark.parametrize(
+    ("kind", "key", "tensor", "other_sizes"),
+    [
+        ("shape", "stem.1.weight", torch.zeros(46), True),
+        ("foreign", "layer1.2.conv1.0.0.weight", torch.zeros(1), True),  # of a deeper one
+        ("values", "stem.1.weight", torch.full((45,), float("nan")), False),
+        ("duplicate", "stem.bn_s.weight", torch.ones(45), False),
+    ],
+)
+def test_other_sizes_are_told_from_damage(kind, key, tensor, other_sizes, hollow, refusal, tmp_path):
+    layout = "ctp" if kind == "duplicate" else "auto"
+    entries = {"state_dict": prefixed("backbone.", hollow["r2plus1d_18"] | {key: tensor})}
+    [match] = match_layout(entries, layout, named_shapes("r2plus1d_18"))
+    [flaw] = match.mismatched
+    assert (flaw.kind, flaw.name) == (kind, key.replace("bn_s", "1"))
+    message = refusal(saved(entries, tmp_path / "file.pth"), layout)
+    assert f"Mismatched: {flaw.words}." in message
+    assert ("No known backbone has these sizes (r2plus1d_18, " in message) == other_sizes
 
 
 def test_a_layout_named_wrongly(hollow, refusal, tmp_path):
