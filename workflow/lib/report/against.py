@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from trainer import config
 from trainer.metrics.bootstrap import bootstrap_p_value, holm, interval
 from trainer.run_files import explain_damage
 from trainer.utils.errors import InputError
@@ -68,13 +67,11 @@ def check_same_protocols(results: Results, other: Results):
     """Raise InputError naming both protocols if mAP of a method's runs was not counted by the same one."""
     first = results.runs.drop_duplicates("method")  # the others have its settings
     pairs = first.merge(other.runs, on="method", suffixes=("_ours", "_theirs"))
-    for ours, theirs in pairs[["folder_ours", "folder_theirs"]].itertuples(index=False):
-        expected, got = (config.load(f"{folder}/config.yaml").data.protocol for folder in (ours, theirs))
-        if got != expected:
-            raise InputError(
-                f"{theirs}: expected mAP by protocol {expected}, as {ours} has it, got {got}; set the same `protocol` "
-                "in the recipe of both experiments"
-            )
+    for _, run in pairs[pairs.protocol_theirs != pairs.protocol_ours].iterrows():
+        raise InputError(
+            f"{run.folder_theirs}: expected mAP by protocol {run.protocol_ours}, as {run.folder_ours} has it, got "
+            f"{run.protocol_theirs}; set the same `protocol` in the recipe of both experiments"
+        )
 
 
 def check_same_test_set(results: Results, other: Results):

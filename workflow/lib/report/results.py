@@ -23,7 +23,7 @@ class Results:
 
     dataset: str
     methods: pd.DataFrame  # by method, as in the tables: label, pretraining, recipe, backbone, wanted (runs)
-    runs: pd.DataFrame  # a row per finished run: folder, and the content of its metrics.json; mAP as a fraction
+    runs: pd.DataFrame  # a row per finished run: folder, protocol, and its metrics.json; mAP as a fraction
     published: pd.DataFrame | None  # by method: mAP in percent, source; None: no published numbers are compared
     damaged: dict[str, list[DamagedFile]] = field(default_factory=dict)  # by method: of runs that do not count
     bootstraps: dict[str, dict] = field(default_factory=dict)  # of runs that have one: arrays by folder
@@ -95,7 +95,7 @@ def read_results(dataset, methods, runs, published=None, bootstrap=None, show_in
     return Results(
         dataset,
         pd.DataFrame.from_dict(methods, orient="index").assign(wanted=[len(runs[method]) for method in methods]),
-        pd.DataFrame(rows, columns=None if rows else ["folder", "method", "seed", "mAP"]),
+        pd.DataFrame(rows, columns=None if rows else ["folder", "method", "seed", "mAP", "protocol"]),
         read_published(published, dataset) if published else None,
         damaged,
         bootstraps,
@@ -104,14 +104,15 @@ def read_results(dataset, methods, runs, published=None, bootstrap=None, show_in
 
 
 def read_metrics(folder, run) -> dict | None:
-    """Return the metrics of the last training in ``folder``; None if it is not scored or not that of ``run``.
+    """Return metrics and protocol of the last training in ``folder``; None if it is not scored or not that of ``run``.
 
     Raises DamagedFile if a file that tables and figures show is damaged.
     """
     if not (Path(folder, "metrics.json").exists() and Path(folder, "environment.json").exists()):
         return None
     metrics = read_json(f"{folder}/metrics.json")
-    expected = score_fingerprint(read(Run, run, folder)), read_json(f"{folder}/environment.json", time=str)["time"]
+    settings = read(Run, run, folder)
+    expected = score_fingerprint(settings), read_json(f"{folder}/environment.json", time=str)["time"]
     if (metrics.get("fingerprint"), metrics.get("trained")) != expected:
         return None
     metrics = read_json(f"{folder}/metrics.json", mAP=float, method=str, seed=int, epochs=int)
@@ -121,7 +122,7 @@ def read_metrics(folder, run) -> dict | None:
         raise DamagedFile(f"{folder}/per_class.csv", f"damaged (mean ap {classes.ap.mean()}, mAP {metrics['mAP']})")
     if epochs.tolist() != list(range(1, metrics["epochs"] + 1)):
         raise DamagedFile(f"{folder}/history.csv", f"damaged (lacks some of {metrics['epochs']} epochs)")
-    return metrics
+    return metrics | {"protocol": settings.data.protocol}
 
 
 def read_environment(folder) -> dict:
