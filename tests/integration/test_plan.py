@@ -146,7 +146,7 @@ def test_a_checkpoint_of_another_source_is_downloaded_if_missing(tmp_path):
     [
         (
             {"recipes": {"r2plus1d": {"ava": {"training": {"epohcs": 3}}}}},
-            "config: recipes: r2plus1d: ava: training: unknown key epohcs; known: batch_size, micro_batches, ",
+            "config: recipes: r2plus1d: ava: training: unknown key epohcs (did you mean epochs?); known: batch_size, ",
         ),
         ({"methods_table": "config/nowhere.tsv"}, "config/nowhere.tsv: no such file"),
         ({"ffmpeg": "/nowhere/ffmpeg"}, "config: ffmpeg: /nowhere/ffmpeg: not a program"),
@@ -211,7 +211,7 @@ def test_local_settings_and_methods_are_read_if_they_exist(checkout_copy):
     (checkout_copy / "config/local.yaml").write_text("methds: all")
     output, status = plan(*table, folder=checkout_copy)
     assert status == 1
-    assert "config: unknown key methds; known: datasets, methods, " in output
+    assert "config: unknown key methds (did you mean methods?); known: datasets, methods, " in output
 
 
 def test_a_key_that_stands_twice_in_a_file_of_the_command_line_is_refused(tmp_path):

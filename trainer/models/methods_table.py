@@ -7,7 +7,7 @@ import yaml
 
 from trainer.utils.errors import InputError
 from trainer.utils.files import atomic_write
-from trainer.utils.text_files import read_label, text_lines
+from trainer.utils.text_files import check_columns, read_label, text_lines
 
 CONFIG = Path(__file__).parents[2] / "config"
 LOCAL_TABLE = CONFIG / "local_methods.tsv"
@@ -73,10 +73,7 @@ def _read_table(path):
         return "\t".join(DEFAULTS) + "\n", list(DEFAULTS)
     text = "".join(text_lines(path))
     number, header = next(_lines(text), (1, []))
-    if sorted(header) != sorted(DEFAULTS):
-        raise InputError(
-            f"{path}, line {number}: expected the columns {', '.join(DEFAULTS)}, a tab between two, got {header}"
-        )
+    check_columns(header, list(DEFAULTS), f"{path}, line {number}")
     return text if text.endswith("\n") else text + "\n", header
 
 

@@ -21,7 +21,7 @@ from pydantic import ConfigDict, Field, Strict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from trainer.utils.errors import InputError
-from trainer.utils.text import value_text
+from trainer.utils.text import did_you_mean, value_text
 
 # A decorator: a frozen dataclass that refuses unknown keys, wrong types, NaN and infinity. The string below a field is
 # the sentence that explains it.
@@ -98,8 +98,8 @@ def _explain_unknown_key(kind, loc, new_name):
     *above, name = map(str, loc)
     if new_name:
         return f"{': '.join([*above, name])}: unknown key; its new name is {new_name}"
-    known = ", ".join(field.name for field in dataclass_fields(_kind_at(kind, loc[:-1])))
-    return ": ".join([*above, f"unknown key {name}; known: {known}"])
+    known = [field.name for field in dataclass_fields(_kind_at(kind, loc[:-1]))]
+    return ": ".join([*above, f"unknown key {name}{did_you_mean(name, known)}; known: {', '.join(known)}"])
 
 
 def _expected(found):

@@ -2,6 +2,7 @@
 
 import re
 import reprlib
+from difflib import get_close_matches
 
 PLAIN = re.compile(r"[\w.:*/()\[\]@+-]+", re.ASCII)  # needs no quotes in a message
 LONGEST = 200  # characters shown of a name or value
@@ -41,6 +42,12 @@ def listed(items, most=3) -> str:
     """Return the first ``most`` items, with commas, and the number of the others."""
     first, rest = (items := list(items))[:most], items[most:]
     return ", ".join(first) + (f" and {len(rest)} more" if rest else "")
+
+
+def did_you_mean(name: str, known) -> str:
+    """Return " (did you mean X?)" if ``name`` is nearly one of the ``known`` names, else nothing."""
+    close = get_close_matches(name, known, n=1)
+    return f" (did you mean {close[0]}?)" if close else ""
 
 
 def check_label(label: str) -> str:

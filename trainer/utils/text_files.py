@@ -1,4 +1,4 @@
-"""Read text files as UTF-8."""
+"""Read text files as UTF-8; check the columns of tables."""
 
 import codecs
 import gzip
@@ -7,7 +7,7 @@ import zlib
 from pathlib import Path
 
 from trainer.utils.errors import InputError
-from trainer.utils.text import check_label
+from trainer.utils.text import check_label, did_you_mean, listed, quoted
 
 # All but tab, line feed and carriage return; some readers take the last two for line ends.
 CONTROL = re.compile(r"[\x01-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029]")
@@ -35,6 +35,15 @@ def text_lines(path):
         raise InputError(f"{path}: no such file") from error
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path}: cannot be read ({error}); download or make it again") from error
+
+
+def check_columns(found: list[str], columns: list[str], where: str):
+    """Raise InputError if the first line of a tab-separated table has other columns, in any order."""
+    if sorted(found) != sorted(columns):
+        got = [name if name in columns else quoted(name) + did_you_mean(name, columns) for name in found]
+        raise InputError(
+            f"{where}: expected the columns {', '.join(columns)}, a tab between two, got {listed(got, 20) or 'none'}"
+        )
 
 
 def read_label(text: str, where: str) -> str:

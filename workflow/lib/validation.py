@@ -15,7 +15,7 @@ from trainer.run_files import DamagedFile
 from trainer.utils.errors import InputError
 from trainer.utils.settings import read
 from trainer.utils.text import quoted
-from trainer.utils.text_files import text_lines
+from trainer.utils.text_files import check_columns, text_lines
 from workflow.lib.changed_settings import compare
 from workflow.lib.settings import (
     AUTHORS,
@@ -252,9 +252,8 @@ def read_table(path, kind) -> pd.DataFrame:
         numbered = [(lines.line_num, line) for line in lines if line and not line[0].startswith("#")]
     except csv.Error as error:
         raise InputError(f"{path}, line {lines.line_num}: {error}") from error
-    header = numbered[0][1] if numbered else []
-    if sorted(header) != sorted(columns):
-        raise InputError(f"{path}: expected a first line with the columns {', '.join(columns)}, tab-separated")
+    first, header = numbered[0] if numbered else (1, [])
+    check_columns(header, columns, f"{path}, line {first}")
     rows = []
     for number, row in numbered[1:]:
         where = f"{path}, line {number}"

@@ -99,9 +99,9 @@ INNER = {"size": 1, "range": [2, 3]}
     ("change", "message"),
     [
         # keys
-        ({"cuont": 3}, "unknown key cuont; known: count, whole, number, "),
-        ({"inner": INNER | {"sized": 3}}, "inner: unknown key sized; known: size, range"),
-        ({"recipes": {"cnn": {"ava": INNER | {"siez": 1}}}}, "recipes: cnn: ava: unknown key siez; known: size, range"),
+        ({"cuont": 3}, r"unknown key cuont \(did you mean count\?\); known: count, whole, number, "),
+        ({"inner": INNER | {"sized": 3}}, r"inner: unknown key sized \(did you mean size\?\); known: size, range"),
+        ({"recipes": {"cnn": {"ava": INNER | {"crop": 1}}}}, "recipes: cnn: ava: unknown key crop; known: size, range"),
         (
             {"recipes": {"cnn": {"kinetics": INNER}}},
             "recipes: cnn: kinetics: expected 'ava' or 'charades', got ",

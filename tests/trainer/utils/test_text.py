@@ -1,7 +1,7 @@
 """What comes from a file is shown in one short line."""
 
 from trainer.utils.errors import InputError
-from trainer.utils.text import listed, printable, quoted, shown
+from trainer.utils.text import did_you_mean, listed, printable, quoted, shown
 
 
 def test_plain_names_are_shown_as_they_are_and_others_in_quotes():
@@ -19,6 +19,11 @@ def test_a_list_names_the_first_and_counts_the_others():
     assert listed("abcde") == "a, b, c and 2 more"
     assert listed("abcde", 4) == "a, b, c, d and 1 more"
     assert listed([]) == ""
+
+
+def test_a_name_that_is_nearly_known_is_proposed():
+    assert did_you_mean("recipee", ["method", "recipe"]) == " (did you mean recipe?)"
+    assert did_you_mean("note", ["method", "recipe"]) == ""
 
 
 def test_an_error_is_one_line_whatever_it_names():

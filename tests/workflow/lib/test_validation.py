@@ -28,9 +28,12 @@ def test_the_published_and_the_demos_config_are_right():
         ("epochs: 3", "unknown key epochs; known: datasets, methods, "),
         (
             "recipes: {r2plus1d: {ava: {training: {epohcs: 3}}}}",
-            "RECIPE: training: unknown key epohcs; known: batch_size",
+            r"RECIPE: training: unknown key epohcs \(did you mean epochs\?\); known: batch_size",
         ),
-        ("existing: {ava_film: /films}", "existing: unknown key ava_film; known: ava_films, ava_cuts, "),
+        (
+            "existing: {ava_film: /films}",
+            r"existing: unknown key ava_film \(did you mean ava_films\?\); known: ava_films",
+        ),
         ("ava: {start: early}", "ava: start: expected a whole number, got 'early'"),
         ("ava: ", "ava: expected a mapping of keys, got None"),
         ("datasets: [ava, kinetics]", "datasets: 1: expected .*'charades', got 'kinetics'"),
@@ -194,10 +197,18 @@ def test_a_wrong_row_is_reported_by_its_line(tmp_path, change, message):
         read_table(path, MethodRow)
 
 
-@pytest.mark.parametrize("columns", [{}, {"methode": ""} | ROW, dict.fromkeys(list(ROW)[1:])])
-def test_wrong_header(tmp_path, columns):
+@pytest.mark.parametrize(
+    ("columns", "got"),
+    [
+        ([], "none"),
+        (list(ROW)[1:], "label, .*, std"),
+        ([*ROW, "std"], "method, .*, std, std"),
+        (["methode", *list(ROW)[1:], "note"], r"'methode' \(did you mean method\?\), label, .*, std, 'note'"),
+    ],
+)
+def test_wrong_header(tmp_path, columns, got):
     path = write_methods(tmp_path / "methods.tsv", columns=columns)
-    with pytest.raises(InputError, match=f"^{path}: expected a first line with the columns method, label, "):
+    with pytest.raises(InputError, match=f"^{path}, line [12]: expected the columns method, .* two, got {got}$"):
         read_table(path, MethodRow)
 
 
