@@ -227,8 +227,9 @@ class Experiment:
     # --- Runs --------------------------------------------------------------------------------------------------------
 
     def run(self, dataset: str, method: str, seed: int | str) -> dict:
-        """Return the settings of a run, in the shape of `trainer.config.Run`."""
+        """Return the settings of a run, in the shape of `trainer.config.Run`; the method need not be selected."""
         row = self.method(method)
+        validation.check_recipe_fits(row, dataset, self.config)
         recipe = asdict(self.config.recipes[row.recipe][dataset])
         tuning = {setting.name: recipe[setting.name] for setting in fields(run_config.Tuning)}
         return {

@@ -207,9 +207,9 @@ def select_methods(config: Config, methods: pd.DataFrame) -> pd.DataFrame:
         )
     if not selected or len(set(selected)) < len(selected):
         raise InputError(f"config: methods: expected methods, each once, or all, got {selected}")
-    for row in methods.loc[selected].itertuples():
-        _check_recipe_fits(f"{row.table}: {row.method}", row, config)
     for dataset in config.datasets:
+        for row in methods.loc[selected].itertuples():
+            check_recipe_fits(row, dataset, config)
         for recipe in methods.recipe[selected].unique():
             _check_used_recipe(config, dataset, recipe)
     return methods.loc[selected]
@@ -299,15 +299,14 @@ def _check_checkpoint(where, row):
             raise InputError(f"{where}: {error}") from error
 
 
-def _check_recipe_fits(where, row, config):
-    """Raise InputError if a setting of the recipe does not fit the backbone."""
-    backbone = BACKBONES[row.backbone]
-    for dataset in config.datasets:
-        if dataset not in config.recipes[row.recipe]:
-            raise InputError(f"{where}: recipe: {row.recipe} has no settings for {dataset}")
-        recipe = config.recipes[row.recipe][dataset]
-        if problem := backbone.misfit(recipe.clip, recipe.drop_path, recipe.training.layer_decay):
-            own = f"; its own recipe is {backbone.recipe}" * (row.recipe != backbone.recipe)
-            raise InputError(
-                f"config: recipes: {row.recipe}: {dataset}: {problem}, with backbone {row.backbone} ({where}){own}"
-            )
+def check_recipe_fits(row, dataset: str, config: Config):
+    """Raise InputError if a row's recipe lacks a dataset, or has a setting for it that does not fit the backbone."""
+    where, backbone = f"{row.table}: {row.method}", BACKBONES[row.backbone]
+    if dataset not in config.recipes[row.recipe]:
+        raise InputError(f"{where}: recipe: {row.recipe} has no settings for {dataset}")
+    recipe = config.recipes[row.recipe][dataset]
+    if problem := backbone.misfit(recipe.clip, recipe.drop_path, recipe.training.layer_decay):
+        own = f"; its own recipe is {backbone.recipe}" * (row.recipe != backbone.recipe)
+        raise InputError(
+            f"config: recipes: {row.recipe}: {dataset}: {problem}, with backbone {row.backbone} ({where}){own}"
+        )

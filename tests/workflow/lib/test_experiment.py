@@ -258,8 +258,11 @@ def test_a_recipe_must_have_the_datasets_that_run(tmp_path):
     config = published(methods=["mine"], local_methods_table=str(tmp_path / "local_methods.tsv"))
     config["recipes"]["half"] = {"ava": config["recipes"]["r2plus1d"]["ava"]}
     write_methods(tmp_path / "local_methods.tsv", ROW | {"recipe": "half"})
-    with pytest.raises(InputError, match=r"local_methods.tsv: mine: recipe: half has no settings for charades$"):
+    words = r"local_methods.tsv: mine: recipe: half has no settings for charades$"
+    with pytest.raises(InputError, match=words):
         Experiment(config)
+    with pytest.raises(InputError, match=words):
+        Experiment(config | {"methods": ["moco"]}).run("charades", "mine", 0)  # not selected, but asked for
     run = Experiment(config | {"datasets": ["ava"]}).run("ava", "mine", 0)
     assert run["training"]["epochs"] == on_ava.training.epochs
 
