@@ -9,6 +9,8 @@ from tests.helpers.paths import ROOT, SNAKEMAKE
 from tests.helpers.plan import elsewhere
 from trainer.models.backbones import build_backbone
 
+ROW = {"recipe": "r2plus1d_frozen", "layout": "auto", "channel_order": "bgr", "mean": "0.4,0.5,0.6", "std": "0.25"}
+
 
 def test_a_checkpoint_that_does_not_fit_fails_only_its_method(tmp_path):
     good, bad = tmp_path / "my good.pth", tmp_path / "my bad.pth"
@@ -16,13 +18,15 @@ def test_a_checkpoint_that_does_not_fit_fails_only_its_method(tmp_path):
         shapes = build_backbone("r2plus1d_18").state_dict()
     torch.save({name: torch.tensor(0.5).expand(tensor.shape) for name, tensor in shapes.items()}, good)
     torch.save({"stem.0.weight": torch.zeros(45, 3, 1, 7, 7)}, bad)
-    table = write_methods(tmp_path / "methods.tsv", own_row("good", good), own_row("bad", bad))
+    table = write_methods(tmp_path / "methods.tsv", own_row("good", good, **ROW), own_row("bad", bad))
     settings = elsewhere(tmp_path, methods=["good", "bad"], methods_table=str(table), ava={"films": ["a.mkv"]})
     command = [SNAKEMAKE, "--nolock", "--cores", "2", "--retries", "2", "--until", "check_checkpoint", *settings]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     reports = tmp_path / "results/checkpoints"
     assert done.returncode == 1
-    assert "fits r2plus1d_18 whole: 222 tensors" in (reports / "good.txt").read_text()
+    report = (reports / "good.txt").read_text()
+    assert "fits r2plus1d_18 whole: 222 tensors" in report
+    assert "  row: backbone r2plus1d_18, " + ", ".join(f"{column} {value}" for column, value in ROW.items()) in report
     assert not (reports / "bad.txt").exists()
     assert f"error: {bad}: does not look like r2plus1d_18 by layout auto" in done.stdout + done.stderr
     assert "Trying to restart" not in done.stdout + done.stderr

@@ -40,12 +40,19 @@ def main(argv=None):
             _print_lines(_group_lines(entries[match.place.entry], match))
         match = find_backbone(args.file, entries, args.layout, expected)
         counters = " (batch counters are not in the file)" if match.absent_counters else ""
-        recipe = args.recipe or BACKBONES[backbone].recipe
-        row = f"  row: backbone {backbone}, recipe {recipe}, layout {args.layout}, mean {BACKBONES[backbone].mean}"
+        columns = {
+            "backbone": backbone,
+            "recipe": args.recipe or BACKBONES[backbone].recipe,
+            "layout": args.layout,
+            "channel_order": args.channel_order,
+            "mean": args.mean or BACKBONES[backbone].mean,
+            "std": args.std,
+        }
+        row = "  row: " + ", ".join(f"{column} {value}" for column, value in columns.items())
         _print_lines([*_file_lines(backbone, match, entries[match.place.entry]), row])
         print(f"fits {backbone} whole: {len(match.keys)} tensors{counters}; {match.place}{as_published(match.place)}")
         if args.add is not None:
-            _add(args, backbone, recipe)
+            _add(args, columns)
 
 
 def _arguments(argv):
@@ -62,6 +69,9 @@ def _arguments(argv):
     added.add_argument("--table", type=Path, default=LOCAL_TABLE, help="default: config/local_methods.tsv")
     added.add_argument("--recipe", metavar="NAME", help="of config/recipes.yaml; default: the backbone's")
     added.add_argument("--pretraining", choices=["self-supervised", "supervised"], default="self-supervised")
+    added.add_argument("--channel-order", choices=["rgb", "bgr"], default="rgb", help="default: rgb")
+    added.add_argument("--mean", metavar="M[,M,M]", help="subtracted from pixels in [0, 1]; default: the backbone's")
+    added.add_argument("--std", metavar="S", default="0.225", help="by which the difference is divided; default: 0.225")
     return parser.parse_args(argv)
 
 
@@ -119,24 +129,15 @@ def _file_lines(backbone, match, tensors):
         yield f"  last norm: {shown(norm)}" + ", fine-tuned after the mean over tokens" * ("fc_norm" in norm)
 
 
-def _add(args, backbone, recipe):
+def _add(args, columns):
     """Append the file to the table and print the commands that come next."""
-    method = add_method(
-        args.table,
-        args.add,
-        args.file,
-        pretraining=args.pretraining,
-        layout=args.layout,
-        backbone=backbone,
-        recipe=recipe,
-        mean=BACKBONES[backbone].mean,
-    )
+    method = add_method(args.table, args.add, args.file, pretraining=args.pretraining, **columns)
     print(f"added {method} to {args.table}; next:")
     known = args.table.resolve() in (LOCAL_TABLE.resolve(), PUBLISHED_TABLE.resolve())
     table = [] if known else [f"local_methods_table={args.table.resolve()}"]
     for target, settings in (
         (f"results/checkpoints/{method}.txt", table),
-        ("results/ava_table.csv", [f"methods=[{', '.join([*baselines(recipe), method])}]", *table]),
+        ("results/ava_table.csv", [f"methods=[{', '.join([*baselines(columns['recipe']), method])}]", *table]),
     ):
         config = ["--config", *map(quote, settings)] if settings else []
         print(" ", *["snakemake", target, *config])

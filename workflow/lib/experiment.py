@@ -215,6 +215,13 @@ class Experiment:
         """Return the path of the report on a method's checkpoint; None for random initialization."""
         return f"{self.config.results}/checkpoints/{method}.txt" if self.method(method).checkpoint else None
 
+    def inspect_options(self, method: str) -> list[str]:
+        """Return the options by which `trainer.models.inspect` reports a method's row."""
+        row = self.method(method)
+        mean = ",".join(map(str, row["mean"])) if isinstance(row["mean"], tuple) else row["mean"]
+        columns = row[["backbone", "recipe", "layout", "channel_order", "std"]].to_dict() | {"mean": mean}
+        return [f"--{column.replace('_', '-')}={value}" for column, value in columns.items()]
+
     def checkpoint(self, method: str) -> str | None:
         """Return the path of a method's checkpoint; None for random initialization."""
         row, own = self.method(method), self.own_checkpoint(method)

@@ -61,8 +61,8 @@ def get_checkpoint_report(wildcards):
     return EXPERIMENT.checkpoint_report(wildcards.method) or []
 
 
-def get_method_row(wildcards):
-    return EXPERIMENT.method(wildcards.method)[["backbone", "layout"]].to_dict()
+def get_inspect_options(wildcards):
+    return EXPERIMENT.inspect_options(wildcards.method)
 
 
 def get_run(wildcards):

@@ -32,12 +32,11 @@ rule check_checkpoint:
     conda:
         "../../envs/trainer.yaml"
     params:
-        row=get_method_row,
+        options=get_inspect_options,
     message:
         "Check that {input} fits its backbone"
     shell:
-        "python -m trainer.models.inspect --backbone {params.row[backbone]:q} --layout {params.row[layout]:q}"
-        " -- {input:q} 3>&2 > {output:q} 2> {log:q}"
+        "python -m trainer.models.inspect {params.options:q} -- {input:q} 3>&2 > {output:q} 2> {log:q}"
 
 
 rule finetune:

@@ -58,7 +58,8 @@ def test_the_command_finds_the_backbone_that_fits(name, hollow, tmp_path, capsys
     assert verdict == f"fits {name} whole: {len(hollow[name])} tensors; {names}"
     assert "  not used fc: 1 tensor, 0.20 M numbers, first fc.weight [400, 512]" in content
     record = BACKBONES[name]
-    assert content[-1] == f"  row: backbone {name}, recipe {record.recipe}, layout auto, mean {record.mean}"
+    pixels = f"channel_order rgb, mean {record.mean}, std 0.225"
+    assert content[-1] == f"  row: backbone {name}, recipe {record.recipe}, layout auto, {pixels}"
 
 
 def test_the_command_tells_what_an_incomplete_backbone_lacks(hollow, tmp_path, capsys):
@@ -129,11 +130,13 @@ def test_add_to_the_default_table(hollow, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("trainer.models.inspect.LOCAL_TABLE", tmp_path / "local_methods.tsv")
     path = saved(hollow["r2plus1d_18_tclr"], tmp_path / "mine.pth")
     choices = ["--layout", "supervised", "--recipe", "long", "--pretraining", "supervised"]
-    main([str(path), "--add", "Mine", *choices])
+    pixels = ["--channel-order", "bgr", "--mean", "0.1,0.2,0.3", "--std", "0.5"]
+    main([str(path), "--add", "Mine", *choices, *pixels])
     *_, row = (tmp_path / "local_methods.tsv").read_text().splitlines()
-    assert row == f"mine\tMine\tsupervised\t{path}\t\tsupervised\tr2plus1d_18_tclr\tlong\t1e-5\trgb\t0.45\t0.225"
+    assert row == f"mine\tMine\tsupervised\t{path}\t\tsupervised\tr2plus1d_18_tclr\tlong\t1e-5\tbgr\t0.1,0.2,0.3\t0.5"
     lines = capsys.readouterr().out.splitlines()
-    assert "  row: backbone r2plus1d_18_tclr, recipe long, layout supervised, mean 0.45" in lines and "" not in lines
+    pixels = "channel_order bgr, mean 0.1,0.2,0.3, std 0.5"
+    assert f"  row: backbone r2plus1d_18_tclr, recipe long, layout supervised, {pixels}" in lines and "" not in lines
     assert lines[-2:] == [
         "  snakemake results/checkpoints/mine.txt",
         "  snakemake results/ava_table.csv --config 'methods=[mine]'",  # nothing else has its recipe

@@ -145,6 +145,14 @@ def test_published_checkpoints(experiment):
         experiment.checkpoint("mocco")
 
 
+def test_a_checkpoints_report_is_of_its_row(experiment):
+    assert experiment.inspect_options("tclr") == [
+        *("--backbone=r2plus1d_18_tclr", "--recipe=r2plus1d", "--layout=tclr", "--channel-order=rgb", "--std=0.225"),
+        "--mean=0.45",
+    ]
+    assert "--mean=0.4814576,0.4546922,0.4038435" in experiment.inspect_options("mvd")
+
+
 def local_experiment(tmp_path, *rows, **changes):
     table = write_methods(tmp_path / "local_methods.tsv", *rows)
     return experiment_of(local_methods_table=str(table), **changes)
