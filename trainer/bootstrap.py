@@ -3,10 +3,8 @@
 A separate rule after the score: with other settings it runs again in minutes, and nothing else of a run changes.
 """
 
-import argparse
 import logging
 from dataclasses import asdict
-from pathlib import Path
 
 import numpy as np
 
@@ -14,9 +12,9 @@ from trainer import config
 from trainer.datasets import DATASETS
 from trainer.metrics.bootstrap import interval, mean_ap
 from trainer.run_files import check_fingerprint, read_arrays, read_json
-from trainer.utils.errors import InputError, exit_on_input_error
+from trainer.utils.errors import InputError
 from trainer.utils.files import atomic_write
-from trainer.utils.settings import Count, Whole, read, settings
+from trainer.utils.settings import Count, Whole, documented_keys, read, settings
 
 log = logging.getLogger("trainer")
 
@@ -31,17 +29,15 @@ class Bootstrap:
     """of the resamples, which all methods share"""
 
 
-def main(arguments):
-    """Run ``python -m trainer.evaluate bootstrap`` with these arguments."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    parser = argparse.ArgumentParser(prog="python -m trainer.evaluate bootstrap", description=bootstrap.__doc__)
-    parser.add_argument("--config", required=True, type=Path, help="config.yaml of a run; the result goes beside it")
-    for name, default in asdict(Bootstrap()).items():
-        parser.add_argument(f"--{name}", type=int, default=default, help=f"default: {default}")
-    options = vars(parser.parse_args(arguments))
-    path = options.pop("config")
-    with exit_on_input_error():
-        bootstrap(config.load(path), path.parent, read(Bootstrap, options, parser.prog))
+def add_options(parser):
+    """Add an option for each setting to a parser."""
+    for name, _, default, words in documented_keys(Bootstrap):
+        parser.add_argument(f"--{name}", type=int, default=default, metavar="N", help=f"{words}. Default: {default}")
+
+
+def read_options(options):
+    """Return the settings that a command's options say; raise InputError if one is wrong."""
+    return read(Bootstrap, {name: getattr(options, name) for name in asdict(Bootstrap())}, "bootstrap")
 
 
 def bootstrap(run, folder, chosen: Bootstrap):

@@ -16,26 +16,39 @@ from trainer.utils.errors import exit_on_input_error
 log = logging.getLogger("trainer")
 
 
-def parse(module, about, *actions):
-    """Read ``[action] --config FILE [--gpus N]``; return (action or None, run, folder of the config).
+def command_parser(module, about):
+    """Return the parser of the command ``python -m module``, and let its log go to stderr."""
+    level = logging.INFO if is_main() else logging.WARNING
+    logging.basicConfig(level=level, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    return argparse.ArgumentParser(
+        prog=f"python -m {module}", description=about, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+
+
+def add_config(parser):
+    """Add the option --config to a parser."""
+    parser.add_argument(
+        "--config", required=True, type=Path, metavar="FILE", help="config.yaml of a run; results go beside it"
+    )
+
+
+def add_gpus(parser):
+    """Add the option --gpus to a parser."""
+    words = "processes, one per GPU (default: the config's machine: world_size)"
+    parser.add_argument("--gpus", type=int, default=0, metavar="N", help=words)
+
+
+def read_run(options):
+    """Return (run, folder of its config), on as many GPUs as --gpus says if the command has this option.
 
     Ends the process with one line if the config cannot be read.
     """
-    level = logging.INFO if is_main() else logging.WARNING
-    logging.basicConfig(level=level, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    parser = argparse.ArgumentParser(
-        prog=f"python -m {module}", description=about, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    if actions:
-        parser.add_argument("action", choices=actions)
-    parser.add_argument("--config", required=True, type=Path, help="config.yaml of a run; results go beside it")
-    parser.add_argument("--gpus", type=int, default=0, help="processes, one per GPU (default: machine: world_size)")
-    arguments = parser.parse_args()
     with exit_on_input_error():
-        run = config.load(arguments.config)
-    world_size = fitting_world_size(arguments.gpus or run.machine.world_size, run.training.micro_batches)
-    run = replace(run, machine=replace(run.machine, world_size=world_size))
-    return getattr(arguments, "action", None), run, arguments.config.parent
+        run = config.load(options.config)
+    if "gpus" in options:
+        world_size = fitting_world_size(options.gpus or run.machine.world_size, run.training.micro_batches)
+        run = replace(run, machine=replace(run.machine, world_size=world_size))
+    return run, options.config.parent
 
 
 def fitting_world_size(gpus, micro_batches):

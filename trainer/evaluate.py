@@ -2,37 +2,43 @@
 
     python -m trainer.evaluate predict --config results/runs/ava/moco/seed0/config.yaml
     python -m trainer.evaluate score --config results/runs/ava/moco/seed0/config.yaml
-    python -m trainer.evaluate bootstrap --config results/runs/ava/moco/seed0/config.yaml [--resamples N] [--seed N]
+    python -m trainer.evaluate bootstrap --config results/runs/ava/moco/seed0/config.yaml
 
-predict reads model.pth beside the config and writes predictions.npz.
-score reads that and the files of training, and writes metrics.json, per_class.csv and, for AVA, detections for the
-official tools. It needs no GPU.
-bootstrap reads predictions.npz and metrics.json and writes bootstrap.npz: mAP of resampled test videos, and intervals.
-It needs no GPU.
+Each action reads what the one before it wrote beside the config; predict reads model.pth, which trainer.train wrote.
+`python -m trainer.evaluate predict --help` shows the options of an action.
 """
 
-import sys
-
-from trainer.cli import launch, parse
+from trainer import bootstrap
+from trainer.cli import add_config, add_gpus, command_parser, launch, read_run
+from trainer.score import score
 from trainer.utils.errors import exit_on_input_error
 
+ACTIONS = {
+    "predict": "Write predictions.npz: predict the test set with the weights of model.pth.",
+    "score": "Write metrics.json, per_class.csv and, for AVA, detections for the official tools. It needs no GPU.",
+    "bootstrap": "Write bootstrap.npz: mAP of resampled test videos, and its intervals. It needs no GPU.",
+}
 
-def main():
-    if sys.argv[1:2] == ["bootstrap"]:  # it has its own options
-        from trainer import bootstrap
 
-        bootstrap.main(sys.argv[2:])
-        return
-    action, run, folder = parse("trainer.evaluate", __doc__, "predict", "score")
-    if action == "predict":
-        from trainer.predict import predict  # PyTorch takes seconds to import, and scoring does without
+def main(arguments=None):
+    parser = command_parser("trainer.evaluate", __doc__)
+    actions = parser.add_subparsers(title="actions", dest="action", required=True, metavar="ACTION")
+    for name, words in ACTIONS.items():
+        add_config(actions.add_parser(name, help=words, description=words))
+    add_gpus(actions.choices["predict"])
+    bootstrap.add_options(actions.choices["bootstrap"])
+    options = parser.parse_args(arguments)
+    run, folder = read_run(options)
+    if options.action == "predict":
+        from trainer.predict import predict  # PyTorch takes seconds to import, and the others do without
 
         launch("trainer.evaluate", predict, run, folder)
-    else:
-        from trainer.score import score
-
-        with exit_on_input_error():
+        return
+    with exit_on_input_error():
+        if options.action == "score":
             score(run, folder)
+        else:
+            bootstrap.bootstrap(run, folder, bootstrap.read_options(options))
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from trainer import checkpointing, datasets
 from trainer.checkpointing import PreemptionHandler
-from trainer.cli import launch, parse
+from trainer.cli import add_config, add_gpus, command_parser, launch, read_run
 from trainer.config import fingerprint
 from trainer.data.loaders import normalize_clips, read_on_device, training_loader
 from trainer.distributed.lifetime import heartbeat
@@ -204,5 +204,7 @@ def write_results(folder, run, model, state, clips):
 
 
 if __name__ == "__main__":
-    _, run, folder = parse("trainer.train", __doc__)
-    launch("trainer.train", fit, run, folder)
+    parser = command_parser("trainer.train", __doc__)
+    add_config(parser)
+    add_gpus(parser)
+    launch("trainer.train", fit, *read_run(parser.parse_args()))

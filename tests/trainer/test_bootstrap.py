@@ -12,7 +12,7 @@ import pytest
 from tests.helpers.damage import empty, make_folder, truncate, write_noise
 from tests.helpers.paths import ROOT
 from tests.helpers.small_run import small_run
-from trainer import bootstrap, config
+from trainer import bootstrap, config, evaluate
 from trainer.config import fingerprint, score_fingerprint
 from trainer.datasets import DATASETS
 from trainer.metrics.bootstrap import interval
@@ -43,7 +43,7 @@ def scored_run(folder, dataset, seed=0):
 
 
 def run_command(path, *options):
-    bootstrap.main([f"--config={path}", *options])
+    evaluate.main(["bootstrap", f"--config={path}", *options])
     with np.load(path.parent / "bootstrap.npz") as arrays:
         return dict(arrays)
 
@@ -136,7 +136,7 @@ def test_what_it_cannot_work_with_gets_one_line(tmp_path, missing, options, mess
     if missing:
         (tmp_path / missing).unlink()
     with pytest.raises(SystemExit) as ended:
-        bootstrap.main([f"--config={path}", *options])
+        evaluate.main(["bootstrap", f"--config={path}", *options])
     [line] = capsys.readouterr().err.splitlines()
     assert ended.value.code == 1
     assert line.startswith("error: ") and line.endswith(message)

@@ -11,6 +11,7 @@ import sys
 import tempfile
 import textwrap
 import time
+from argparse import Namespace
 from pathlib import Path
 
 import pytest
@@ -276,10 +277,9 @@ def test_only_gpus_that_the_scheduler_assigned_are_used(four_gpus, monkeypatch):
 
 
 @pytest.mark.parametrize(("given", "used"), [(1, 1), (2, 2), (3, 2), (4, 4)])
-def test_gpus_that_do_not_divide_the_micro_batches_stay_free(four_gpus, tmp_path, monkeypatch, given, used):
+def test_gpus_that_do_not_divide_the_micro_batches_stay_free(four_gpus, tmp_path, given, used):
     path = small_run(tmp_path, "charades", machine={"device": "cuda", "world_size": 4}, micro_batches=4)
-    monkeypatch.setattr(sys, "argv", ["train.py", "--config", str(path), "--gpus", str(given)])
-    _, run, _folder = cli.parse("trainer.train", "about")
+    run, _ = cli.read_run(Namespace(config=path, gpus=given))
     with gpu_lease.lease(run.machine.world_size) as mine:
         assert len(mine) == used
 
