@@ -6,8 +6,8 @@ All variants take turns in one run, with the same weights and batch; times are m
 median of the rounds' ratios to the published way. That is: torchvision's modules over channels-first memory, float32,
 and a host that reads the loss of each micro-batch. "of ceiling": the rate, as a share of what the device reaches in a
 large matrix product in the same run. "GB": the most memory that it takes, weights and optimizer included. "off by":
-the norm of the difference from the published way, relative to the norm. Below: hours per run and for the whole table,
-if the loader keeps up (see benchmarks.feed_gpu) and several GPUs share a batch without loss.
+the norm of the difference from the published way, relative to the norm. Below: hours per run, and for a run on each
+dataset, if the loader keeps up (see benchmarks.feed_gpu) and several GPUs share a batch without loss.
 """
 
 import argparse
@@ -32,7 +32,6 @@ from trainer.utils.environment import processor
 
 # Examples of the full datasets: AVA's key frames in training and test; Charades' videos.
 EXAMPLES = {"ava": (184_378, 57_371), "charades": (7_811, 1_814)}
-METHODS = 11
 FIRST = torch.contiguous_format
 
 
@@ -268,16 +267,16 @@ def print_conditions(device, options):
 
 
 def print_hours(hours):
-    """Print the hours on this device of a run and of the table, training and prediction, by variant and GPUs."""
+    """Print the hours on this device of a run on each dataset and of both, training and prediction, by variant."""
     print("hours on this device, training + prediction; 2 and 4: of so many of them")
-    print(f"{'':34} {'AVA run':>14} {'2':>6} {'4':>6} {'Charades run':>14} {f'{METHODS} of each':>11}")
+    print(f"{'':34} {'AVA run':>14} {'2':>6} {'4':>6} {'Charades run':>14} {'both':>11}")
     for name, (train, test) in hours["ava"].items():
         whole = train + test
         line = f"{name:34} {f'{train:.1f} + {test:.1f}':>14} {whole / 2:6.1f} {whole / 4:6.1f} "
         if name in hours["charades"]:
             other_train, other_test = hours["charades"][name]
-            table = METHODS * (whole + other_train + other_test)
-            line += f"{f'{other_train:.1f} + {other_test:.1f}':>14} {table:11.0f}"
+            both = whole + other_train + other_test
+            line += f"{f'{other_train:.1f} + {other_test:.1f}':>14} {both:11.1f}"
         print(line)
 
 
