@@ -179,6 +179,16 @@ def checkout_copy(tmp_path):
     return tmp_path
 
 
+def test_a_start_in_the_folder_of_the_snakefile_is_refused_in_one_line(checkout_copy):
+    folder, table = checkout_copy / "workflow", "results/charades_table.csv"
+    output, status = plan(table, folder=folder)
+    assert status == 1
+    problem = "`data` and `results` would be made in this folder of code"
+    assert output.splitlines()[1:] == [f"error: {folder}: {problem}; start Snakemake in {checkout_copy}"]
+    output, status = plan(table, "--directory", str(checkout_copy), folder=folder)
+    assert (status, jobs(output)["finetune"]) == (0, 11), output
+
+
 def test_local_settings_and_methods_are_read_if_they_exist(checkout_copy):
     table = ["results/charades_table.csv"]
     output, status = plan(*table, folder=checkout_copy)

@@ -1,4 +1,4 @@
-"""Find the files of settings and merge them."""
+"""Find the files of settings, from the working directory on, and merge them."""
 
 import os
 from pathlib import Path
@@ -7,6 +7,14 @@ import yaml
 
 from trainer.utils.errors import InputError
 from workflow.lib.settings import ROOT
+
+
+def check_working_directory():
+    """Raise InputError if Snakemake was started in workflow/ of this checkout, where it finds the Snakefile as well."""
+    if Path.cwd() == ROOT.resolve() / "workflow":
+        raise InputError(
+            f"{Path.cwd()}: `data` and `results` would be made in this folder of code; start Snakemake in {ROOT}"
+        )
 
 
 def find(path: str) -> str:

@@ -18,9 +18,10 @@ workflow.deployment_settings.conda_not_block_search_path_envvars = True  # --sdm
 os.environ.update(VSSL_STDERR="3")  # rules keep Snakemake's stderr as this descriptor: their log's disk may be full
 
 from trainer.utils.errors import exit_on_input_error
-from workflow.lib.config_files import find, read_file, read_settings
+from workflow.lib.config_files import check_working_directory, find, read_file, read_settings
 
 with exit_on_input_error():
+    check_working_directory()
     for path in workflow.overwrite_configfiles:  # Snakemake, which reads them, drops the first of two equal keys
         read_file(path)
     config = read_settings(config)
