@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import sys
 
 import pytest
 
@@ -187,6 +188,15 @@ def test_a_start_in_the_folder_of_the_snakefile_is_refused_in_one_line(checkout_
     assert output.splitlines()[1:] == [f"error: {folder}: {problem}; start Snakemake in {checkout_copy}"]
     output, status = plan(table, "--directory", str(checkout_copy), folder=folder)
     assert (status, jobs(output)["finetune"]) == (0, 11), output
+
+
+def test_a_snakemake_without_the_packages_of_the_workflow_is_refused_in_one_line(tmp_path, monkeypatch):
+    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['requests'] = None\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    output, status = plan(*elsewhere(tmp_path))
+    assert status == 1
+    [line] = output.splitlines()[1:]
+    assert line.startswith(f"error: {sys.executable} has no package requests; activate the environment of `make setup`")
 
 
 def test_local_settings_and_methods_are_read_if_they_exist(checkout_copy):

@@ -17,8 +17,15 @@ workflow.deployment_settings.conda_not_block_search_path_envvars = True  # --sdm
 
 os.environ.update(VSSL_STDERR="3")  # rules keep Snakemake's stderr as this descriptor: their log's disk may be full
 
-from trainer.utils.errors import exit_on_input_error
-from workflow.lib.config_files import check_working_directory, find, read_file, read_settings
+try:
+    from trainer.utils.errors import exit_on_input_error
+    from workflow.lib import experiment, machine_warnings  # which import all packages that a plan needs
+    from workflow.lib.config_files import check_working_directory, find, read_file, read_settings
+except ModuleNotFoundError as error:
+    sys.exit(
+        f"error: {sys.executable} has no package {error.name}; activate the environment of `make setup` (source "
+        ".venv/bin/activate), or install this project beside this Snakemake (pip install .)"
+    )
 
 with exit_on_input_error():
     check_working_directory()
