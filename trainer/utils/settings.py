@@ -91,7 +91,14 @@ def _explain(kind, error, renamed):
         words = f"{found['input']!r} is text in YAML; a number with an exponent needs a dot and a sign, as in 1.0e-3"
     else:
         words = f"expected {choices or _expected(found)}, got {value_text(found['input'])}"
+        if found["type"] in ("int_type", "float_type", "bool_type") and _is_quoted(found["input"]):
+            words += ", which is text; write it without quotes into a file, as --config makes text of all within { }"
     return f"{key}: {words}" if key else words
+
+
+def _is_quoted(value):
+    """Return whether a value is text that would be a number, true or false without its quotes."""
+    return isinstance(value, str) and re.fullmatch(r"[-+]?[0-9]+(\.[0-9]+)?|true|false", value)
 
 
 def _explain_unknown_key(kind, loc, new_name):
@@ -127,7 +134,8 @@ def _first_problem(kind, errors):
                 inner = error["loc"][depth + 1 :]
                 if error["loc"][:depth] == keys and (inner or not error["type"].endswith(("_type", "literal_error"))):
                     return (*keys, *inner), error, None  # of a possible type, but wrong
-            return keys, found, " or ".join(dict.fromkeys(map(type_text, options)))
+            example = ", such as [a, b]" if any(get_origin(option) is tuple for option in options) else ""
+            return keys, found, " or ".join(dict.fromkeys(map(type_text, options))) + example
         kind = _member(kind, part)
     return found["loc"], found, None
 

@@ -127,6 +127,9 @@ INNER = {"size": 1, "range": [2, 3]}
         ({"number": -0.5}, "number: expected a number greater than or equal to 0, got -0.5"),
         ({"positive": 0}, "positive: expected a number greater than 0, got 0"),
         ({"fraction": 1}, "fraction: expected a number less than 1, got 1"),
+        ({"count": "3"}, "count: expected a whole number, got '3', which is text; write it without quotes into a file"),
+        ({"number": "0.5"}, "number: expected a number, got '0.5', which is text; "),
+        ({"count": 0.5}, "count: expected a whole number, got 0.5$"),
         # text
         ({"name": 3}, "name: expected text, got 3"),
         ({"name": ""}, "name: expected at least 1 character, got ''"),
@@ -147,10 +150,10 @@ INNER = {"size": 1, "range": [2, 3]}
         ({"recipes": {"cnn": {"ava": 3}}}, "recipes: cnn: ava: expected a mapping of keys, got 3"),
         ({"flag": "perhaps"}, "flag: expected true or false, got 'perhaps'"),
         # several types
-        ({"films": 3}, "films: expected text or list of text, got 3"),
+        ({"films": 3}, r"films: expected text or list of text, such as \[a, b\], got 3"),
         ({"films": "~/films.txt"}, "films: expected a path written out, without ~, got '~/films.txt'"),
         ({"films": ["a.mkv", 3]}, "films: 1: expected text, got 3"),
-        ({"chosen": "moco"}, "chosen: expected all or list of text, got 'moco'"),
+        ({"chosen": "moco"}, r"chosen: expected all or list of text, such as \[a, b\], got 'moco'"),
         ({"chosen": ["moco", ""]}, "chosen: 1: expected at least 1 character, got ''"),
         # settings that contradict each other
         ({"count": 101}, "count: expected at most 100, got 101"),

@@ -23,7 +23,7 @@ def test_the_published_and_the_demos_config_are_right():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ("methods: moco", "methods: expected all or list of text, got 'moco'"),
+        ("methods: moco", r"methods: expected all or list of text, such as \[a, b\], got 'moco'"),
         ("ava: {short_side: small}", "ava: short_side: expected a whole number, got 'small'"),
         ("epochs: 3", "unknown key epochs; known: datasets, methods, "),
         (
@@ -49,7 +49,7 @@ def test_the_published_and_the_demos_config_are_right():
         ),
         ("ava: {films: ~/films.txt}", "ava: films: expected a path written out, without ~, got '~/films.txt'"),
         ("ava: {films: [a.mkv, 3]}", "ava: films: 1: expected text, got 3"),
-        ("ava: {films: 3}", "ava: films: expected text or list of text, got 3"),
+        ("ava: {films: 3}", r"ava: films: expected text or list of text, such as \[a, b\], got 3"),
         ("data: ~/data", "data: expected a path written out, without ~, got '~/data'"),
         (
             "recipes: {r2plus1d: {ava: {training: {micro_batches: 5}}}}",
