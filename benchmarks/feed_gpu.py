@@ -54,10 +54,24 @@ def main():
 def parse():
     cuda = torch.cuda.is_available()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--device", default="cuda" if cuda else "cpu")
-    parser.add_argument("--precision", default="bfloat16" if cuda else "float32")
-    parser.add_argument("--loaders", type=int, nargs="+", default=[2, 4, 8, 16] if cuda else [1, 2])
-    parser.add_argument("--steps", type=int, default=40 if cuda else 3)
+    parser.add_argument(
+        "--device", default="cuda" if cuda else "cpu", help="cuda or cpu (default: cuda if there is a GPU)"
+    )
+    parser.add_argument(
+        "--precision",
+        default="bfloat16" if cuda else "float32",
+        help="float32, tf32 or bfloat16 (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--loaders",
+        type=int,
+        nargs="+",
+        default=[2, 4, 8, 16] if cuda else [1, 2],
+        help="numbers of loader processes to try (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--steps", type=int, default=40 if cuda else 3, help="of each measurement (default: %(default)s)"
+    )
     parser.add_argument("--clips", type=int, default=0 if cuda else 1, help="of a step (0: the recipe's)")
     return parser.parse_args()
 

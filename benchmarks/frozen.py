@@ -25,11 +25,19 @@ from trainer.utils.environment import processor
 def main():
     cuda = torch.cuda.is_available()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--device", default="cuda" if cuda else "cpu")
-    parser.add_argument("--backbones", nargs="+", default=["r2plus1d_18", "vit_b_16"], choices=BACKBONES)
-    parser.add_argument("--datasets", nargs="+", default=list(DATASETS), choices=DATASETS)
+    parser.add_argument(
+        "--device", default="cuda" if cuda else "cpu", help="cuda or cpu (default: cuda if there is a GPU)"
+    )
+    parser.add_argument(
+        "--backbones",
+        nargs="+",
+        default=["r2plus1d_18", "vit_b_16"],
+        choices=BACKBONES,
+        help="default: r2plus1d_18 vit_b_16",
+    )
+    parser.add_argument("--datasets", nargs="+", default=list(DATASETS), choices=DATASETS, help="default: all")
     parser.add_argument("--clips", type=int, default=0 if cuda else 1, help="of a step (0: the recipe's)")
-    parser.add_argument("--rounds", type=int, default=10 if cuda else 3)
+    parser.add_argument("--rounds", type=int, default=10 if cuda else 3, help="of both (default: %(default)s)")
     parser.add_argument("--threads", type=int, default=2, help="of the CPU")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)

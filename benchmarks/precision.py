@@ -27,9 +27,16 @@ T = {2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8: 2.306, 9: 2.
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=Path, default=Path("results/demo/runs"))
-    parser.add_argument("--method", default="moco")
-    parser.add_argument("--seeds", type=int, default=5, choices=range(3, 11))
+    parser.add_argument(
+        "--runs",
+        type=Path,
+        default=Path("results/demo/runs"),
+        help="folder of the runs to repeat (default: %(default)s)",
+    )
+    parser.add_argument("--method", default="moco", help="default: %(default)s")
+    parser.add_argument(
+        "--seeds", type=int, default=5, choices=range(3, 11), help="number of seeds (default: %(default)s)"
+    )
     options = parser.parse_args()
     print(f"{processor()}; {options.method} of {options.runs}, {options.seeds} seeds")
     for dataset in DATASETS:

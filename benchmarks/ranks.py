@@ -33,8 +33,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--frames", type=int, default=8, help="of a clip")
     parser.add_argument("--crop", type=int, default=64, help="pixels")
-    parser.add_argument("--steps", type=int, default=6)
-    parser.add_argument("--pairs", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=6, help="of each run (default: %(default)s)")
+    parser.add_argument("--pairs", type=int, default=3, help="of runs that take turns (default: %(default)s)")
     parser.add_argument("--world-size", type=int, default=0, help="only time this many ranks")
     options = parser.parse_args()
     if is_rank() or options.world_size == 1:

@@ -88,12 +88,14 @@ def main():
 def parse():
     cuda = torch.cuda.is_available()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--device", default="cuda" if cuda else "cpu")
-    parser.add_argument("--backbone", default="r2plus1d_18", choices=BACKBONES)
+    parser.add_argument(
+        "--device", default="cuda" if cuda else "cpu", help="cuda or cpu (default: cuda if there is a GPU)"
+    )
+    parser.add_argument("--backbone", default="r2plus1d_18", choices=BACKBONES, help="default: %(default)s")
     parser.add_argument("--frames", type=int, default=0, help="of a clip (0: the recipe's)")
     parser.add_argument("--crop", type=int, default=0, help="pixels (0: the recipe's)")
     parser.add_argument("--clips", type=int, default=0 if cuda else 1, help="of a micro-batch (0: the recipe's)")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=3, help="in which the variants take turns (default: %(default)s)")
     parser.add_argument("--threads", type=int, default=2, help="of the CPU")
     parser.add_argument("--activation-checkpointing", action="store_true", help="of a transformer")
     parser.add_argument("--profile", action="store_true", help="where the time of the first and last variant goes")
