@@ -37,7 +37,7 @@ class TrainingState:
     loss: float = 0.0  # sum over these
     seconds: float = 0.0  # wall time of these
     history: list[dict] = field(default_factory=list)  # a row per finished epoch
-    environment: dict = field(default_factory=dict)  # on what it is trained, see trainer.utils.environment
+    jobs: list[dict] = field(default_factory=list)  # on what each trained (trainer.utils.environment), and its hours
 
     def finish_epoch(self, row):
         self.history.append(row)
@@ -165,7 +165,7 @@ def load(path, run, model, optimizer, device) -> TrainingState:
     same_run = saved.get("run_fingerprint") == run_fingerprint(run)
     same_code = saved.get("code_fingerprint") == code_fingerprint(run.dataset)
     if not (same_run and (finished or same_code)):
-        if "gpus" in state.environment:
+        if any("gpus" in job for job in state.jobs):
             raise InputError(
                 f"{path}: holds {state.epoch} epochs trained on GPUs with other settings, files or code; delete it "
                 "to train from the start, or name another `results` folder"

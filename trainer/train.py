@@ -3,8 +3,8 @@
     python -m trainer.train --config results/runs/ava/moco/seed0/config.yaml
 
 Writes beside the config: model.pth (final weights), history.csv (a row per epoch), summary.json (what was trained),
-environment.json (on what), tensorboard/ and resume.pth. A run that was interrupted resumes from there and ends with the
-same weights.
+environment.json (on what, for how long), tensorboard/ and resume.pth. A run that was interrupted resumes from there and
+ends with the same weights.
 """
 
 import json
@@ -60,14 +60,17 @@ def _fit(run, folder, group, check_held):
     state = checkpointing.load(folder / "resume.pth", run, model, optimizer, group.device)
     unfinished = state.epoch < run.training.epochs  # else another machine may have trained it
     if unfinished:
-        state.environment = environment(run.machine.device)
+        state.jobs.append(environment(run.machine.device))
     losses = PendingLosses(loader, state)
     backbone = capture(model, run, group.device) if unfinished and capture_pays(run) else None
     parallel = parallelize(MicroBatchLoss(model, run, backbone).to(group.device), group)
 
+    began = time.monotonic()
+
     def save():
         if group.is_main:
             check_held()
+            state.jobs[-1]["hours"] = round((time.monotonic() - began) / 3600, 4)
             checkpointing.save(folder / "resume.pth", run, model, state, optimizer)
 
     preemption = PreemptionHandler(run.machine.checkpoint_minutes, losses.read, save, group.is_main)
@@ -191,7 +194,8 @@ def write_results(folder, run, model, state, clips):
         "fingerprint": fingerprint(run),
     }
     write_history(folder, state.history)
-    for name, content in ("summary", summary), ("environment", state.environment):
+    *earlier, last = state.jobs
+    for name, content in ("summary", summary), ("environment", last | {"earlier_jobs": earlier}):
         with atomic_write(folder / f"{name}.json") as partial:
             partial.write_text(json.dumps(content, indent=2) + "\n")
     checkpointing.save(folder / "resume.pth", run, model, state)

@@ -91,11 +91,13 @@ def test_outputs_that_were_deleted_are_written_again(finished):
     path, _, _ = finished
     resume_path = path.parent / "resume.pth"
     saved = torch.load(resume_path, weights_only=True)
-    saved["state"]["environment"]["processor"] = "another machine"
+    saved["state"]["jobs"][-1] |= {"processor": "another machine", "hours": 2.0}
     torch.save(saved, resume_path)
     again = train(path)  # as when a job's outputs were deleted because it ended past its time limit
     assert "resuming after epoch 3 and 0 steps" in again.stderr
-    assert json.loads((path.parent / "environment.json").read_text())["processor"] == "another machine"
+    trained_on = json.loads((path.parent / "environment.json").read_text())
+    assert trained_on["processor"] == "another machine"
+    assert (trained_on["hours"], trained_on["earlier_jobs"]) == (2, [])
 
 
 def test_a_trained_run_is_predicted_and_scored(predicted):
@@ -141,9 +143,13 @@ def test_an_interrupted_run_ends_with_the_same_weights(finished, tmp_path):
     os.killpg(stopped.pid, how)
     assert stopped.wait(60) == (-signal.SIGKILL if how == signal.SIGKILL else 128 + signal.SIGTERM)
     assert not (tmp_path / "model.pth").exists()
+    jobs = torch.load(tmp_path / "resume.pth", weights_only=True)["state"]["jobs"]
     resumed = train(again)
     assert resumed.returncode == 0, resumed.stderr
     assert "resuming after epoch" in resumed.stderr
+    trained_on = json.loads((tmp_path / "environment.json").read_text())
+    assert trained_on["earlier_jobs"] == jobs and trained_on["time"] > jobs[0]["time"]
+    assert trained_on["hours"] > 0 and jobs[0]["hours"] > 0
     assert_same_weights(weights(path), weights(again))
     numbers = ["epoch", "step", "lr", "loss", "mAP"]
     assert pd.read_csv(path.parent / "history.csv")[numbers].equals(pd.read_csv(tmp_path / "history.csv")[numbers])

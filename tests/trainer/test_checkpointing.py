@@ -30,7 +30,7 @@ def test_epochs_trained_on_gpus_are_not_discarded(tmp_path):
     path, model = small_run(tmp_path, "charades"), nn.Linear(2, 2)
     run, saved = config.load(path), tmp_path / "resume.pth"
     optimizer = torch.optim.SGD(model.parameters(), 0.1)
-    begun = TrainingState(epoch=1, environment={"gpus": ["a GPU"]})
+    begun = TrainingState(epoch=1, jobs=[{"gpus": ["a GPU"]}])
     checkpointing.save(saved, run, model, begun, optimizer)
 
     def load(run):
@@ -51,7 +51,7 @@ def test_epochs_trained_on_gpus_are_not_discarded(tmp_path):
     with pytest.raises(InputError, match=message):
         load(other)
     assert saved.read_bytes() == before
-    checkpointing.save(saved, run, model, replace(begun, environment={}), optimizer)
+    checkpointing.save(saved, run, model, replace(begun, jobs=[]), optimizer)
     assert load(other) == TrainingState()
 
 

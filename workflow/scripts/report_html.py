@@ -15,7 +15,7 @@ from workflow.lib.report.examples import best_run_examples
 from workflow.lib.report.failures import find_failures
 from workflow.lib.report.figures import find_figure
 from workflow.lib.report.page import inline_svg, render
-from workflow.lib.report.results import Results, read_all, read_environment
+from workflow.lib.report.results import Results, read_all, read_jobs
 from workflow.lib.report.step_costs import step_costs
 from workflow.lib.report.tables import side_by_side_text_tables, text_table
 from workflow.lib.rule_script import rule_script
@@ -51,7 +51,7 @@ def report(
             {"statement": comparisons.statement(group), "table": comparisons.text_table(group)} for group in groups
         ],
         figures=[figure_on_page(Path(path), [results.dataset for results in datasets]) for path in figures],
-        costs=step_costs(benchmarks, gpus_of_runs(datasets), partial).to_dict("records"),
+        costs=step_costs(benchmarks, jobs_of_runs(datasets), partial).to_dict("records"),
         changed_settings=changed_settings(config, published, method_rows),
         failures=list(map(find_failures, finished)),
         examples=list(map(best_run_examples, finished)),
@@ -71,13 +71,13 @@ def facts(datasets: list[Results], frames) -> dict[str, str]:
         for results in datasets
     }
     if runs:
-        environments = [read_environment(run.folder) for run in runs]
-        times = [datetime.fromisoformat(made["time"]) for made in environments]
+        jobs = [job for run in runs for job in read_jobs(run.folder)]
+        times = [datetime.fromisoformat(job["time"]) for job in jobs]
         found["Training started"] = " to ".join(time.strftime(DATE) for time in (min(times), max(times)))
-        devices = {device for made in environments for device in made.get("gpus") or [made["processor"]]}
+        devices = {device for job in jobs for device in job["gpus"] or [job["processor"]]}
         found["Trained on"] = ", ".join(sorted(devices))
-        found["Code of the runs"] = "; ".join(sorted({made["code"] for made in environments}))
-        found["PyTorch of the runs"] = ", ".join(sorted({made["packages"]["torch"] for made in environments}))
+        found["Code of the runs"] = "; ".join(sorted({job["code"] for job in jobs}))
+        found["PyTorch of the runs"] = ", ".join(sorted({job["packages"]["torch"] for job in jobs}))
     if ffmpeg := set(map(ffmpeg_of, Path(frames).glob("*.json"))):
         found["ffmpeg"] = ", ".join(sorted(ffmpeg))
     here = environment()
@@ -96,10 +96,10 @@ def duration(hours) -> str:
     return f"{minutes // 60} h {minutes % 60} min"
 
 
-def gpus_of_runs(datasets: list[Results]) -> dict[str, int]:
-    """Return the number of GPUs of each finished run; 0 if it ran on the CPU."""
+def jobs_of_runs(datasets: list[Results]) -> dict[str, list[dict]]:
+    """Return the jobs that trained each finished run, by "dataset/method/seed0"."""
     return {
-        f"{results.dataset}/{run.method}/seed{run.seed}": len(read_environment(run.folder).get("gpus", []))
+        f"{results.dataset}/{run.method}/seed{run.seed}": read_jobs(run.folder)
         for results in datasets
         for run in results.runs.itertuples()
     }

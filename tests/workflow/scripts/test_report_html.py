@@ -290,10 +290,14 @@ def test_cost_is_summed_by_step_and_dataset(tmp_path):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_text(f"s\th:m:s\tmax_rss\n{seconds}\t0:00:00\t{memory}\n")
         os.utime(tmp_path / path, (seconds, seconds))
-    gpus = {"ava/moco/seed0": 4, "ava/tclr/seed0": 4, "charades/moco/seed1": 1}
-    costs = step_costs(tmp_path, gpus).set_index(["step", "dataset"])
+    jobs_of_runs = {
+        "ava/moco/seed0": [{"gpus": ["one"] * 4}],
+        "ava/tclr/seed0": [{"gpus": ["one"] * 2, "hours": 1.5}, {"gpus": ["one"] * 4}],
+        "charades/moco/seed1": [{"gpus": ["one"]}],
+    }
+    costs = step_costs(tmp_path, jobs_of_runs).set_index(["step", "dataset"])
     ava = costs.loc["finetune", "ava"]
-    assert (ava.jobs, ava.hours, ava.longest, ava.gpu_hours, ava.memory) == (2, 3, 2, 12, 2)
+    assert (ava.jobs, ava.hours, ava.longest, ava.gpu_hours, ava.memory) == (2, 4.5, 2.5, 15, 2)
     assert costs.loc[("finetune", "charades"), "gpu_hours"] == 0.5
     assert costs.loc[("cut_film", ""), "gpu_hours"] == 0
     assert list(costs.index.get_level_values(0)) == ["index_charades", "cut_film", "finetune", "finetune"]

@@ -1,5 +1,6 @@
 """The finished runs of a dataset, read once for tables, figures and the report page."""
 
+import math
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -11,7 +12,7 @@ from trainer.config import Run, score_fingerprint
 from trainer.datasets import DATASETS
 from trainer.run_files import DamagedFile, explain_damage, read_csv, read_json
 from trainer.utils.settings import read
-from trainer.utils.text import check_label
+from trainer.utils.text import check_label, quoted
 from workflow.lib.report.bootstraps import check_paired, read_bootstrap
 from workflow.lib.settings import PublishedRow
 from workflow.lib.validation import read_table
@@ -116,7 +117,7 @@ def read_metrics(folder, run) -> dict | None:
     if (metrics.get("fingerprint"), metrics.get("trained")) != expected:
         return None
     metrics = read_json(f"{folder}/metrics.json", mAP=float, method=str, seed=int, epochs=int)
-    read_environment(folder)
+    read_jobs(folder)
     classes, epochs = read_per_class(folder), read_history(folder).epoch
     if not np.isclose(classes.ap.mean(), metrics["mAP"], rtol=1e-9, equal_nan=True):
         raise DamagedFile(f"{folder}/per_class.csv", f"damaged (mean ap {classes.ap.mean()}, mAP {metrics['mAP']})")
@@ -125,15 +126,27 @@ def read_metrics(folder, run) -> dict | None:
     return metrics | {"protocol": settings.data.protocol}
 
 
-def read_environment(folder) -> dict:
-    """Return when, by which code and on what a run was trained."""
+def read_jobs(folder) -> list[dict]:
+    """Return when, by which code, on what and for how many hours (0: not known) each job trained a run."""
     path = f"{folder}/environment.json"
-    made = read_json(path, time=str, code=str, processor=str, packages=dict)
+    last = read_json(path, time=str)
     with explain_damage(path):
-        datetime.fromisoformat(made["time"])
-        if not isinstance(made["packages"]["torch"], str):
-            raise ValueError("packages: torch: expected text")
-    return made
+        jobs = [*last.pop("earlier_jobs", []), last]
+        return [_job(job) for job in jobs]
+
+
+def _job(content):
+    """Return what is known of a job; raise an exception of `run_files.DAMAGE` if it is not as the trainer writes it."""
+    kinds = {"time": str, "code": str, "processor": str, "packages": dict, "gpus": list, "hours": float}
+    job = {"gpus": [], "hours": 0.0} | content
+    if wrong := [name for name, kind in kinds.items() if not isinstance(job[name], kind)]:
+        raise ValueError(f"{wrong[0]}: expected {kinds[wrong[0]].__name__}, got {quoted(str(job[wrong[0]]))}")
+    datetime.fromisoformat(job["time"])
+    if not isinstance(job["packages"]["torch"], str):
+        raise ValueError("packages: torch: expected text")
+    if not 0 <= job["hours"] < math.inf:
+        raise ValueError(f"hours: expected a number, got {job['hours']}")
+    return job
 
 
 def read_per_class(folder) -> pd.DataFrame:

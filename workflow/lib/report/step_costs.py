@@ -12,15 +12,16 @@ from trainer.utils.files import check_last_line
 log = logging.getLogger(__name__)
 
 HOUR = 3600
+NO_GPU = {"gpus": []}  # of jobs that train nothing
 UNMEASURED = ("-", "NA")  # the memory of a job that was too short
 
 
-def step_costs(folder, gpus, partial=False) -> pd.DataFrame:
+def step_costs(folder, jobs_of_runs: dict[str, list[dict]], partial=False) -> pd.DataFrame:
     """Return the cost of each step and dataset, a row each, in the order in which the steps' first jobs ended.
 
-    ``folder`` holds <step>.tsv or <step>/**/*.tsv. ``gpus``: the number of GPUs that trained each run, by
-    "dataset/method/seed0"; jobs of other runs do not count. Raises DamagedFile if a benchmark file is damaged; with
-    ``partial``, its job does not count, as Snakemake may be writing it.
+    ``folder`` holds <step>.tsv or <step>/**/*.tsv. ``jobs_of_runs``: the jobs that trained each finished run, by
+    "dataset/method/seed0", see `results.read_jobs`; other runs do not count. Raises DamagedFile if a benchmark file is
+    damaged; with ``partial``, its job does not count, as Snakemake may be writing it.
     Columns: step, dataset, jobs, hours (sum of the jobs' wall time), longest (h, longest job), gpu_hours, memory (GB,
     largest job).
     """
@@ -29,7 +30,7 @@ def step_costs(folder, gpus, partial=False) -> pd.DataFrame:
     for path in sorted(files, key=lambda path: path.stat().st_mtime):
         step, _, name = path.relative_to(folder).with_suffix("").as_posix().partition("/")
         dataset = name.partition("/")[0] if name.count("/") == 2 else ""
-        if dataset and name not in gpus:
+        if dataset and name not in jobs_of_runs:
             continue
         try:
             hours, memory = _measured(path)
@@ -38,7 +39,11 @@ def step_costs(folder, gpus, partial=False) -> pd.DataFrame:
                 raise
             log.warning("%s", error)
             continue
-        gpu_hours = hours * gpus.get(name, 0)
+        *earlier, last = jobs_of_runs.get(name, [NO_GPU])
+        gpu_hours = hours * len(last["gpus"])
+        if step == "finetune":  # of a run that was interrupted, Snakemake measures the last job alone
+            hours += sum(job["hours"] for job in earlier)
+            gpu_hours += sum(job["hours"] * len(job["gpus"]) for job in earlier)
         jobs.append({"step": step, "dataset": dataset, "hours": hours, "gpu_hours": gpu_hours, "memory": memory})
     columns = ["step", "dataset", "jobs", "hours", "longest", "gpu_hours", "memory"]
     if not jobs:

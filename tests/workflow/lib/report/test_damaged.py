@@ -80,7 +80,11 @@ def test_a_class_that_no_label_map_holds_is_damage(tmp_path, name):
 
 @pytest.mark.parametrize(
     "change",
-    [{"time": "yesterday"}, {"packages": {}}, {"packages": "many"}, {"packages": {"torch": 7}}, {"code": None}],
+    [
+        *({"time": "yesterday"}, {"packages": {}}, {"packages": "many"}, {"packages": {"torch": 7}}, {"code": None}),
+        *({"hours": "many"}, {"hours": -1.0}, {"hours": float("nan")}, {"gpus": 4}),
+        *({"earlier_jobs": 5}, {"earlier_jobs": [5]}, {"earlier_jobs": [{"time": "2026-11-27"}]}),
+    ],
 )
 def test_an_environment_of_another_content_is_damaged(tmp_path, change):
     made_up(tmp_path)
