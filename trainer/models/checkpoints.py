@@ -70,9 +70,15 @@ def load_backbone(backbone: nn.Module, path, layout: str = "auto") -> Report:
     positions = {POSITIONS: expected[POSITIONS]} if match.absent_positions else {}
     loaded = {name: tensors[key] for name, key in match.keys.items()}
     backbone.load_state_dict(loaded | counters | positions, strict=True)
-    unused = {group: len(keys) for group, keys in group_keys(tensors, set(match.keys.values())).items()}
-    absent = len(counters), match.absent_positions
-    return Report(Path(path), layout, match.place, len(match.keys), *absent, unused)
+    return Report(
+        path=Path(path),
+        layout=layout,
+        found=match.place,
+        loaded=len(loaded),
+        absent_counters=len(counters),
+        absent_positions=match.absent_positions,
+        unused={group: len(keys) for group, keys in group_keys(tensors, set(match.keys.values())).items()},
+    )
 
 
 def named_tensors(path, checkpoint) -> dict[str, dict[str, Tensor]]:

@@ -65,13 +65,13 @@ def named_shapes(backbone: str) -> dict[str, Tensor]:
 def closest_backbone(entries, layout: str) -> tuple[str, LayoutMatch | None]:
     """Return the backbone of which ``entries`` lack the smallest part, and how they match it."""
 
-    def flaws(match, expected):
+    def lacking(match, expected):
         return min(1, (len(match.missing) + len(match.mismatched)) / len(expected))
 
     found = []
     for name in BACKBONES:
         expected = named_shapes(name)
-        matches = [(flaws(match, expected), match) for match in match_layout(entries, layout, expected)]
+        matches = [(lacking(match, expected), match) for match in match_layout(entries, layout, expected)]
         found.append((name, *min(matches, key=lambda pair: pair[0], default=(1, None))))
     name, _, match = min(found, key=lambda item: item[1])
     return name, match
@@ -158,20 +158,17 @@ def _match_at(place, tensors, expected):
     for name, key in named.items():
         if name not in expected and name.partition(".")[0] in parts:
             flaws.append(Flaw("foreign", name, f"{shown(key)} is none of its tensors"))
-    positions_missing = POSITIONS in expected and POSITIONS not in named
     counters = {name for name in expected if name.endswith(".num_batches_tracked")}
     absent_counters = set() if counters & named.keys() else counters
+    positions = set() if place.with_positions else {POSITIONS} & expected.keys()
+    may_lack = absent_counters | positions
     return LayoutMatch(
         place=place,
         keys=keys,
         fitting=keys.keys() - {flaw.name for flaw in flaws},
         absent_counters=absent_counters,
-        absent_positions=positions_missing and not place.with_positions,
-        missing=[
-            name
-            for name in expected
-            if name not in named | dict.fromkeys(absent_counters) and (name != POSITIONS or place.with_positions)
-        ],
+        absent_positions=not positions <= named.keys(),
+        missing=[name for name in expected if name not in named and name not in may_lack],
         mismatched=flaws,
         unexpected=[key for name, key in named.items() if name not in expected],
     )

@@ -69,12 +69,6 @@ def refusal(path, entries, layout, match, expected) -> str:
     return " ".join([*sentences, *_advice(path, entries, layout, backbone, close)])
 
 
-def _recipe(name, backbone):
-    """Return the recipe to set as well, in words, if that of the other backbone is another one."""
-    recipe = BACKBONES[name].recipe
-    return f" and its `recipe` to {recipe}" * (backbone not in BACKBONES or BACKBONES[backbone].recipe != recipe)
-
-
 def _shapes(tensors):
     return {name: tensor.shape for name, tensor in tensors.items()}
 
@@ -97,16 +91,22 @@ def _advice(path, entries, layout, backbone, close):
     for tried in dict.fromkeys((layout, "auto")):
         name, match = closest_backbone(entries, tried)
         if match and match.whole and len(match_layout(entries, tried, named_shapes(name))) == 1:
-            fits = f"Layout auto fits: {match.place}{as_published(match.place)}." if tried != layout else ""
-            other = f"It is a whole {name}: set the method's `backbone` to {name}{_recipe(name, backbone)}."
-            other *= name != backbone
-            return [words for words in (fits, other) if words]
+            fits = [f"Layout auto fits: {match.place}{as_published(match.place)}."] if tried != layout else []
+            return fits + ([_other_backbone(name, backbone)] if name != backbone else [])
     if close:
         return _advice_on_flaws(close)
     incomplete = f"It may be an incomplete {name}: python -m trainer.models.inspect {path} --backbone {name}"
     known = ", ".join(BACKBONES)
     none = f"It is no other known backbone either; known: {known}. To add one, or its names: trainer/README.md"
     return [incomplete if match and match.looks_like(named_shapes(name)) else none]
+
+
+def _other_backbone(name, backbone):
+    """Return the words for a file that holds a whole backbone ``name`` instead of ``backbone``."""
+    words, recipe = f"It is a whole {name}: set the method's `backbone` to {name}", BACKBONES[name].recipe
+    if backbone not in BACKBONES or BACKBONES[backbone].recipe != recipe:
+        words += f" and its `recipe` to {recipe}"
+    return f"{words}."
 
 
 def _advice_on_flaws(match):
