@@ -5,6 +5,7 @@ import hashlib
 import json
 from dataclasses import asdict
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 
 from trainer import config
@@ -54,6 +55,16 @@ def code_fingerprint(dataset: str, folder=Path(__file__).parent) -> str:
     """
     trees = [ast.parse((folder / name.format(dataset)).read_text(encoding="utf-8")) for name in WEIGHT_CODE]
     return hashlib.sha256("\n".join(ast.dump(_WithoutWords().visit(tree)) for tree in trees).encode()).hexdigest()
+
+
+def pin_code(dataset: str):
+    """Import and hash the code that determines weights, so that a later update of its files does not affect this run.
+
+    A job may wait for GPUs before it trains, and imports some modules only where they are used.
+    """
+    for name in WEIGHT_CODE:
+        import_module("trainer." + name.format(dataset).removesuffix(".py").replace("/", "."))
+    code_fingerprint(dataset)
 
 
 class _WithoutWords(ast.NodeTransformer):

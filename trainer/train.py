@@ -25,6 +25,7 @@ from trainer.cli import add_config, add_gpus, command_parser, launch, read_run
 from trainer.config import fingerprint
 from trainer.data.loaders import normalize_clips, read_on_device, training_loader
 from trainer.distributed.lifetime import heartbeat
+from trainer.fingerprints import pin_code, run_fingerprint
 from trainer.models.backbones import BACKBONES
 from trainer.models.checkpoints import load_backbone
 from trainer.models.cost import cost
@@ -55,6 +56,7 @@ def _fit(run, folder, group, check_held):
         log.info("%s", load_backbone(model.backbone, run.model.checkpoint, run.model.layout))
     model.to(group.device)
     clips = datasets.task(run.dataset).training_set(run)
+    run_fingerprint(run)  # kept for the checkpoints: of the files that are read here, not of later ones
     loader = training_loader(clips, run, group.rank)
     optimizer = build_optimizer(model, run.training, BACKBONES[run.model.backbone].depth)
     state = checkpointing.load(folder / "resume.pth", run, model, optimizer, group.device)
@@ -211,4 +213,6 @@ if __name__ == "__main__":
     parser = command_parser("trainer.train", __doc__)
     add_config(parser)
     add_gpus(parser)
-    launch("trainer.train", fit, *read_run(parser.parse_args()))
+    run, folder = read_run(parser.parse_args())
+    pin_code(run.dataset)
+    launch("trainer.train", fit, run, folder)

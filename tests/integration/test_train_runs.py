@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 import torch
 
 from tests.helpers.events import wait_until
+from tests.helpers.paths import ROOT
 from tests.helpers.small_run import TRANSFORMER, small_run
 from trainer import config
 from trainer.models.network import build_model
@@ -209,6 +211,55 @@ def test_other_settings_or_files_train_from_the_beginning(tmp_path):
     listed = tmp_path / "list.csv"
     listed.write_text(listed.read_text().replace("10-39", "10-38"))  # as after a change of the workflow's config
     assert message in train(path).stderr
+
+
+BEFORE_THE_LEASE = """
+import runpy, sys
+from trainer.distributed import gpu_lease
+
+def lease(count):
+    from trainer.fingerprints import WEIGHT_CODE, code_fingerprint
+    names = ["trainer." + name.format("ava").removesuffix(".py").replace("/", ".") for name in WEIGHT_CODE]
+    print([name for name in names if name not in sys.modules], code_fingerprint.cache_info().currsize)
+    raise SystemExit
+
+gpu_lease.lease = lease
+runpy.run_module("trainer.train", run_name="__main__")
+"""
+
+
+def test_code_is_imported_and_hashed_before_a_job_waits_for_gpus(tmp_path):
+    path = small_run(tmp_path, "ava", machine={"device": "cuda"})
+    command = [sys.executable, "-c", BEFORE_THE_LEASE, "--config", str(path)]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert found.stdout == "[] 1\n", found.stderr
+
+
+def test_a_checkpoint_is_that_of_the_code_that_began_the_run(tmp_path):
+    """An update of the code during training does not make the training resume by other code than it began with."""
+    shutil.copytree(ROOT / "trainer", tmp_path / "trainer", ignore=shutil.ignore_patterns("__pycache__"))
+    path = small_run(tmp_path / "run", "charades", epochs=1000, evaluate_every=1000)
+    log, command = tmp_path / "log", [sys.executable, "-m", "trainer.train", "--config", path]
+
+    def start_until(happens):
+        with log.open("w") as file:
+            job = subprocess.Popen(command, cwd=tmp_path, stdout=file, stderr=file)
+        try:
+            wait_until(lambda: happens() or job.poll() is not None)
+            assert job.poll() is None, log.read_text()
+            return job
+        except BaseException:
+            job.kill()
+            raise
+
+    job = start_until((path.parent / "history.csv").exists)
+    assert not (path.parent / "resume.pth").exists()
+    code = tmp_path / "trainer/step.py"
+    code.write_text(code.read_text() + "\nOTHER = True\n")
+    job.terminate()
+    assert job.wait(60) == 128 + signal.SIGTERM, log.read_text()
+    begins = "resume.pth: made with other settings, files or code; training starts from the beginning"
+    start_until(lambda: begins in log.read_text()).kill()
 
 
 def test_a_loss_that_is_no_number_ends_the_run(tmp_path):
