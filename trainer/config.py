@@ -114,9 +114,9 @@ class Normalization:
     channel_order: Literal["rgb", "bgr"]
     """order of the color channels"""
     mean: Number | tuple[Number, Number, Number]
-    """subtracted from pixels in [0, 1]; one number, or one for each channel"""
-    std: Positive
-    """by which the difference is divided"""
+    """subtracted from pixels in [0, 1]; one number, or those of red, green and blue in any order of channels"""
+    std: Positive | tuple[Positive, Positive, Positive]
+    """by which the difference is divided, likewise"""
 
 
 @settings

@@ -9,7 +9,13 @@ from tests.helpers.paths import ROOT, SNAKEMAKE
 from tests.helpers.plan import elsewhere
 from trainer.models.backbones import build_backbone
 
-ROW = {"recipe": "r2plus1d_frozen", "layout": "auto", "channel_order": "bgr", "mean": "0.4,0.5,0.6", "std": "0.25"}
+ROW = {
+    "recipe": "r2plus1d_frozen",
+    "layout": "auto",
+    "channel_order": "bgr",
+    "mean": "0.4,0.5,0.6",
+    "std": "0.2,0.25,0.3",
+}
 
 
 def test_a_checkpoint_that_does_not_fit_fails_only_its_method(tmp_path):

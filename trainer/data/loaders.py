@@ -72,19 +72,21 @@ def collate(samples: list[Sample]) -> Batch:
 
 
 def normalize_clips(clips, normalization):
-    """Return clips (B, 3, T, H, W) of 0..255 as float32 (x / 255 - mean) / std, in the channel order of the run.
+    """Return RGB clips (B, 3, T, H, W) of 0..255 as float32 (x / 255 - mean) / std, in the channel order of the run.
 
     They lie in memory as before: the network chooses its layout.
     """
     if normalization.channel_order == "bgr":
         clips = clips.flip(1)
     clips = clips.float().div(255)
-    if isinstance(normalization.mean, tuple):
-        for channel, mean in enumerate(normalization.mean):  # a tensor of the three would have to be copied to the GPU
-            clips[:, channel].sub_(mean)
-    else:
-        clips.sub_(normalization.mean)
-    return clips.div_(normalization.std)
+    for change, values in ((torch.Tensor.sub_, normalization.mean), (torch.Tensor.div_, normalization.std)):
+        if isinstance(values, tuple):
+            channels = clips.unbind(1)[:: -1 if normalization.channel_order == "bgr" else 1]
+            for channel, value in zip(channels, values, strict=True):  # a tensor would have to be copied to the GPU
+                change(channel, value)
+        else:
+            change(clips, values)
+    return clips
 
 
 def batches_of_epoch(clips, batch_size, seed, epoch):

@@ -71,7 +71,8 @@ def _arguments(argv):
     added.add_argument("--pretraining", choices=["self-supervised", "supervised"], default="self-supervised")
     added.add_argument("--channel-order", choices=["rgb", "bgr"], default="rgb", help="default: rgb")
     added.add_argument("--mean", metavar="M[,M,M]", help="subtracted from pixels in [0, 1]; default: the backbone's")
-    added.add_argument("--std", metavar="S", default="0.225", help="by which the difference is divided; default: 0.225")
+    divided = "by which the difference is divided; default: 0.225"
+    added.add_argument("--std", metavar="S[,S,S]", default="0.225", help=divided)
     return parser.parse_args(argv)
 
 

@@ -18,7 +18,7 @@ def changed_settings(config, published, methods) -> list[tuple[str, str, str]]:
     for name, row in methods.items():
         if row["recipe"] not in published["recipes"]:
             continue
-        found += compare({key: type(value)(row[key]) for key, value in of_method.items()}, of_method, f"{name}: ")
+        found += compare(row, of_method, f"{name}: ")
     return found
 
 

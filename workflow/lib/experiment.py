@@ -218,9 +218,11 @@ class Experiment:
     def inspect_options(self, method: str) -> list[str]:
         """Return the options by which `trainer.models.inspect` reports a method's row."""
         row = self.method(method)
-        mean = ",".join(map(str, row["mean"])) if isinstance(row["mean"], tuple) else row["mean"]
-        columns = row[["backbone", "recipe", "layout", "channel_order", "std"]].to_dict() | {"mean": mean}
-        return [f"--{column.replace('_', '-')}={value}" for column, value in columns.items()]
+        options = []
+        for column in ("backbone", "recipe", "layout", "channel_order", "mean", "std"):
+            values = row[column] if isinstance(row[column], tuple) else [row[column]]
+            options.append(f"--{column.replace('_', '-')}={','.join(map(str, values))}")
+        return options
 
     def checkpoint(self, method: str) -> str | None:
         """Return the path of a method's checkpoint; None for random initialization."""

@@ -57,6 +57,7 @@ def _split_numbers(cell):
 
 
 Channel = Annotated[float, Field(ge=0)]
+Spread = Annotated[float, Field(gt=0)]
 PlannedPath = Annotated[PathText, AfterValidator(check_path)]  # becomes part of the paths of a rule
 Label = Annotated[Text, AfterValidator(check_label)]  # a cell of tables, also of those that spreadsheets open
 
@@ -254,8 +255,8 @@ class MethodRow:
     mean: Annotated[Channel | tuple[Channel, Channel, Channel], BeforeValidator(_split_numbers)]
     """subtracted from pixels in [0, 1]: a number, or red,green,blue. TCLR was pre-trained without normalization; the
     released configs normalize"""
-    std: Annotated[float, Field(gt=0)]
-    """by which the difference is divided"""
+    std: Annotated[Spread | tuple[Spread, Spread, Spread], BeforeValidator(_split_numbers)]
+    """by which the difference is divided: a number, or red,green,blue"""
 
 
 @settings

@@ -146,6 +146,13 @@ def test_clips_are_normalized():
     assert clips.flatten().tolist() == [0, 51, 255]
 
 
+@pytest.mark.parametrize(("channel_order", "expected"), [("rgb", [-0.2, 0.0, 1.4]), ("bgr", [1.4, 0.0, -0.2])])
+def test_each_channel_has_its_mean_and_deviation_in_any_order(channel_order, expected):
+    clips = torch.tensor([0, 51, 255], dtype=torch.uint8).reshape(1, 3, 1, 1, 1)
+    normalized = loaders.normalize_clips(clips, Normalization(channel_order, (0.1, 0.2, 0.3), (0.5, 0.25, 0.5)))
+    torch.testing.assert_close(normalized.flatten(), torch.tensor(expected))
+
+
 def test_all_tensors_of_a_batch_move(training_clips):
     batch = loaders.collate([training_clips[0, 4], training_clips[0, 0]])
     moved = batch.to("meta")
