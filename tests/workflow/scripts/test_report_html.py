@@ -41,7 +41,7 @@ PUBLISHED = {
     "recipes": {"cnn": {"ava": {"dropout": 0.5}}},
     "method": {"bn_eps": 1e-5},
 }
-METHOD_ROWS = {method: {"recipe": "cnn", "bn_eps": "1e-5"} for method in METHODS}
+METHOD_ROWS = {method: {"recipe": "cnn", "bn_eps": 1e-5} for method in METHODS}
 
 
 def with_predictions(folder, results):
