@@ -220,10 +220,15 @@ def check_frozen(tuning: Tuning, training: Training):
             raise ValueError(f"{name}: expected 0, as the backbone is frozen, got {value}")
 
 
-def check_ava_settings(dataset: str, run):
-    """Raise ValueError if a recipe or run of a dataset without boxes has settings that only AVA reads."""
+def check_for_dataset(dataset: str, run):
+    """Raise ValueError if a recipe or run has settings that its dataset cannot use."""
     if DATASETS[dataset].single_view:
         return
+    if run.clip.test_side < run.clip.crop:
+        raise ValueError(
+            f"clip: test_short_side: expected at least crop {run.clip.crop}, as the head averages windows of a training "
+            f"clip's size, got {run.clip.test_side}"
+        )
     given = {"clip: lead": run.clip.lead, "clip: hsv_jitter": run.clip.hsv_jitter, "boxes": run.boxes != Boxes()}
     if wrong := [name for name, value in given.items() if value]:
         raise ValueError(f"{wrong[0]}: expected none, as {DATASETS[dataset].title} has no key seconds and boxes")
@@ -278,7 +283,7 @@ class Run:
         check_frozen(self.model, self.training)
         if self.dataset not in DATASETS:
             raise ValueError(f"dataset: expected one of {', '.join(DATASETS)}, got {self.dataset!r}")
-        check_ava_settings(self.dataset, self)
+        check_for_dataset(self.dataset, self)
         for role in DATASETS[self.dataset].score_files:
             if getattr(self.data, role) is None:
                 raise ValueError(f"data: {role}: expected a path, as {self.dataset} is scored by it, got nothing")

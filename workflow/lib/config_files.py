@@ -34,7 +34,8 @@ def read_settings(given: dict) -> dict:
     local = merge(settings, given).get("local_config")
     if local and os.path.lexists(find(local)):
         settings = merge(settings, read_file(find(local)))
-    return _find_all(merge(settings, given))
+    found = _each_text(merge(settings, given), lambda text: find(text) if text.startswith("config/") else text)
+    return _as_planned(found)
 
 
 def merge(settings: dict, changes: dict) -> dict:
@@ -79,8 +80,14 @@ def read_file(path) -> dict:
     return content
 
 
-def _find_all(value):
-    """Replace the paths of files of config/ at any depth."""
+def _as_planned(settings):
+    """Write folders without "./" and "/" at their ends: Snakemake compares a target with a rule's path as text."""
+    folders = {key: settings[key] for key in ("data", "results", "existing") if settings.get(key)}
+    return settings | _each_text(folders, lambda path: str(Path(path)) if path else path)
+
+
+def _each_text(value, change):
+    """Return nested mappings with every text changed."""
     if isinstance(value, dict):
-        return {key: _find_all(item) for key, item in value.items()}
-    return find(value) if isinstance(value, str) and value.startswith("config/") else value
+        return {key: _each_text(item, change) for key, item in value.items()}
+    return change(value) if isinstance(value, str) else value

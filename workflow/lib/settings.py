@@ -14,7 +14,7 @@ import yaml
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from trainer.bootstrap import Bootstrap
-from trainer.config import Machine, Recipe, check_ava_settings
+from trainer.config import Machine, Recipe, check_for_dataset
 from trainer.datasets import DATASETS
 from trainer.utils.files import atomic_write
 from trainer.utils.settings import Count, Number, PathText, Text, Whole, documented_keys, json_schema, settings
@@ -38,6 +38,12 @@ def check_path(path: str) -> str:
             f"expected a path without control characters, {{...}} and <...>, which Snakemake fills in, got {path!r}"
         )
     return path
+
+
+def _check_distinct(values):
+    if twice := sorted({str(value) for value in values if values.count(value) > 1}):
+        raise ValueError(f"expected each value once, got {twice[0]} more than once")
+    return values
 
 
 def _check_url(url):
@@ -92,7 +98,7 @@ class Existing:
 class DatasetConfig:
     """How the runs of a dataset are scheduled."""
 
-    seeds: Annotated[tuple[Whole, ...], Field(min_length=1)]
+    seeds: Annotated[tuple[Whole, ...], Field(min_length=1), AfterValidator(_check_distinct)]
     """one run each; tables show mean and standard deviation"""
     gpus: Count
     """GPUs of a job, a divisor of its recipe's `micro_batches`. Fewer (`--resources gpu=1`) give the same result more
@@ -141,7 +147,7 @@ class Charades(DatasetConfig):
 class Config:
     """All keys of config.yaml and recipes.yaml."""
 
-    datasets: Annotated[tuple[DatasetName, ...], Field(min_length=1)]
+    datasets: Annotated[tuple[DatasetName, ...], Field(min_length=1), AfterValidator(_check_distinct)]
     """which datasets to run"""
     methods: Literal["all"] | tuple[Text, ...]
     """which rows of the methods table to run, in the order of the tables; `all` selects every row"""
@@ -194,7 +200,7 @@ class Config:
 
 def _check_recipe(key, recipe, dataset):
     try:
-        check_ava_settings(dataset, recipe)
+        check_for_dataset(dataset, recipe)
     except ValueError as error:
         raise ValueError(f"{key}: {error}") from error
     views = (recipe.clip.test_clips, recipe.clip.test_crops)

@@ -18,6 +18,19 @@ def test_later_settings_replace_earlier_ones(tmp_path, monkeypatch):
     assert read_settings({"local_config": None})["results"] == "results"
 
 
+def test_folders_are_written_as_targets_are():
+    existing = {"ava_films": "./films/", "ava_cuts": "", "ava_frames": None}
+    settings = read_settings(
+        {"local_config": None, "results": "results/mine/", "data": ".//data", "existing": existing}
+    )
+    assert (settings["results"], settings["data"], settings["existing"]["ava_films"]) == (
+        "results/mine",
+        "data",
+        "films",
+    )
+    assert (settings["existing"]["ava_cuts"], settings["existing"]["ava_frames"]) == ("", None)
+
+
 @pytest.mark.parametrize("text", ["", "# results: mine\n", "null", "{}"])
 def test_a_file_whose_settings_are_all_commented_out_changes_nothing(tmp_path, text):
     (tmp_path / "local.yaml").write_text(text)

@@ -371,6 +371,10 @@ def test_recipes_of_transformers_fit_transformers(check_methods, backbone, recip
             "boxes: expected none, as Charades has no key seconds and boxes",
         ),
         ("vit: {charades: {clip: {hsv_jitter: [20, 0, 0]}}}", "clip: hsv_jitter: expected none, as Charades has no"),
+        (
+            "r2plus1d: {charades: {clip: {test_short_side: 96}}}",
+            "clip: test_short_side: expected at least crop 112, as",
+        ),
     ],
 )
 def test_settings_of_recipes_that_contradict_each_other(changes, message):
