@@ -226,8 +226,8 @@ def check_for_dataset(dataset: str, run):
         return
     if run.clip.test_side < run.clip.crop:
         raise ValueError(
-            f"clip: test_short_side: expected at least crop {run.clip.crop}, as the head averages windows of a training "
-            f"clip's size, got {run.clip.test_side}"
+            f"clip: test_short_side: expected at least crop {run.clip.crop}, as the head averages over windows of that "
+            f"size, got {run.clip.test_side}"
         )
     given = {"clip: lead": run.clip.lead, "clip: hsv_jitter": run.clip.hsv_jitter, "boxes": run.boxes != Boxes()}
     if wrong := [name for name, value in given.items() if value]:

@@ -20,15 +20,10 @@ def test_later_settings_replace_earlier_ones(tmp_path, monkeypatch):
 
 def test_folders_are_written_as_targets_are():
     existing = {"ava_films": "./films/", "ava_cuts": "", "ava_frames": None}
-    settings = read_settings(
-        {"local_config": None, "results": "results/mine/", "data": ".//data", "existing": existing}
-    )
-    assert (settings["results"], settings["data"], settings["existing"]["ava_films"]) == (
-        "results/mine",
-        "data",
-        "films",
-    )
-    assert (settings["existing"]["ava_cuts"], settings["existing"]["ava_frames"]) == ("", None)
+    folders = {"results": "results/mine/", "data": ".//data", "existing": existing}
+    settings = read_settings({"local_config": None} | folders)
+    assert (settings["results"], settings["data"]) == ("results/mine", "data")
+    assert [settings["existing"][key] for key in existing] == ["films", "", None]
 
 
 @pytest.mark.parametrize("text", ["", "# results: mine\n", "null", "{}"])

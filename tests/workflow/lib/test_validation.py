@@ -72,6 +72,7 @@ def test_the_published_and_the_demos_config_are_right():
             "{data: /group/me, shared_cache: /group}",
             "shared_cache: expected a folder apart from data /group/me, got /group",
         ),
+        ("charades: {seeds: [0, 1, 0]}", "charades: seeds: expected each value once, got 0 more than once"),
         ("charades: {seeds: 1}", r"charades: seeds: expected a list, such as \[a, b\], got 1"),
         ("charades: {seeds: [1, two]}", "charades: seeds: 1: expected a whole number, got 'two'"),
         ("machine: {workers: true}", "machine: workers: expected a whole number, got True"),
