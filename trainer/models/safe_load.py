@@ -39,7 +39,7 @@ def _plain_dict(*_args):
     return OrderedDict()
 
 
-# What the published files name beyond PyTorch's own list of safe types. None of it is used, and none runs code.
+# What published files name beyond PyTorch's own list of safe types. None of it is used, and none runs code.
 STUBBED_GLOBALS = [
     # GDT: its command line, and its warm-up scheduler with the scheduler and optimizer inside
     _placeholder("argparse.Namespace"),
@@ -56,6 +56,12 @@ STUBBED_GLOBALS = [
     # both
     (_plain_dict, "collections.defaultdict"),
     (dict, "builtins.dict"),
+    # other files: arrays and states of random numbers (NumPy 1 and 2), folders, times and versions
+    _placeholder("numpy.ndarray"),
+    _placeholder("numpy.core.multiarray._reconstruct"),
+    _placeholder("numpy._core.multiarray._reconstruct"),
+    *map(_placeholder, ("pathlib.Path", "pathlib.PosixPath", "pathlib._local.PosixPath")),  # the last: Python 3.13
+    *map(_placeholder, ("datetime.datetime", "datetime.timedelta", "torch.torch_version.TorchVersion")),
 ]
 
 NOT_CHECKPOINTS = {

@@ -1,9 +1,12 @@
+import argparse
 import csv
 import io
 import json
 import os
 import re
 import zipfile
+from datetime import datetime, timedelta
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +19,7 @@ from trainer.models.backbones import build_backbone
 from trainer.models.checkpoints import load_backbone
 from trainer.models.layouts import LAYOUTS
 from trainer.models.matching import group_keys, match_layout, named_shapes
+from trainer.models.safe_load import read_checkpoint
 from trainer.utils.errors import InputError
 from workflow.demo.checkpoints import FILES, LEGACY, random_backbone, write_checkpoint
 
@@ -450,6 +454,23 @@ def test_truncated_files(layout, part, hollow, refusal, tmp_path):
     write_checkpoint(layout, path, hollow[backbone_of(layout)])
     path.write_bytes(path.read_bytes()[: int(path.stat().st_size * part)])
     assert "is damaged, incomplete" in refusal(path, layout)
+
+
+HARMLESS = [
+    np.array([0.5, 0.7]),
+    np.random.RandomState(0).get_state(),
+    argparse.Namespace(output=Path("/runs/1"), began=datetime(2026, 1, 2), lasted=timedelta(hours=3)),
+    torch.__version__,
+]
+
+
+@pytest.mark.parametrize("legacy", [True, False])
+@pytest.mark.parametrize("beside", HARMLESS, ids=["array", "random state", "arguments", "version"])
+def test_objects_beside_the_weights_are_not_read(beside, legacy, tmp_path):
+    path = tmp_path / "file.pth"
+    content = {"state_dict": {"weight": torch.ones(2)}, "beside": beside}
+    torch.save(content, path, _use_new_zipfile_serialization=not legacy)
+    assert read_checkpoint(path)["state_dict"]["weight"].tolist() == [1, 1]
 
 
 class Runs:
