@@ -7,5 +7,5 @@ import warnings
 # fifth of each start.
 gc.set_threshold(10_000)
 
-# torchvision's matter, and said at each import.
+# torchvision prints this warning at each import; users can do nothing about it.
 warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)

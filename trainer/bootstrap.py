@@ -26,7 +26,7 @@ class Bootstrap:
     resamples: Count = 2000
     """resamples of the test videos. p-values are at least 1 / (1 + resamples), times the number of pairs of methods"""
     seed: Whole = 0
-    """of the resamples, which all methods share"""
+    """seed of the random resamples, which all methods share"""
 
 
 def add_options(parser):

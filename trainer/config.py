@@ -27,7 +27,7 @@ class Tuning:
     dropout: Fraction
     """before the last layer"""
     drop_path: Fraction = 0.0
-    """of transformers: probability of the last block to skip a branch; it rises linearly from 0 in the first"""
+    """stochastic depth of transformers: probability of the last block to skip a branch; it rises linearly from 0"""
     head_scale: Positive | None = None
     """the last layer begins with weights of standard deviation 0.02 times this, and biases of 0; null: PyTorch's own
     initialization"""
@@ -157,29 +157,29 @@ class Training:
     warmup_start_lr: Number
     """learning rate at the beginning of the warm-up"""
     weight_decay: Number
-    """of SGD: BatchNorm's parameters have none. Of AdamW: biases and norms have none"""
+    """weight decay; with SGD BatchNorm's parameters have none, with AdamW biases and norms have none"""
     precise_bn_batches: Whole
     """batches over which BatchNorm's statistics are measured before a validation; 0: running averages are kept"""
     evaluate_every: Count
     """epochs from one validation to the next; the last epoch is always validated"""
     precision: Literal["float32", "tf32", "bfloat16"]
-    """of convolutions and matrix products, in training and prediction"""
+    """precision of convolutions and matrix products, in training and prediction"""
     optimizer: Literal["sgd", "adamw"] = "sgd"
     """SGD, with Nesterov's momentum if it is above 0, or AdamW with betas 0.9 and 0.999"""
     momentum: Fraction = 0.0
-    """of SGD"""
+    """momentum of SGD"""
     lr_schedule: Literal["steps", "cosine"] = "steps"
     """`steps`: `base_lr` times the factor of the last milestone; `cosine`: a half wave from `base_lr` to `min_lr`"""
     lr_milestones: Annotated[tuple[Number, ...], Field(min_length=1)] = (0,)
-    """of `steps`: epochs at which a factor begins to hold; the first is 0"""
+    """epochs at which a factor of the schedule `steps` begins to hold; the first is 0"""
     lr_factors: Annotated[tuple[Number, ...], Field(min_length=1)] = (1,)
-    """of `steps`: a factor for each milestone"""
+    """factors of the schedule `steps`, one for each milestone"""
     min_lr: Number = 0.0
-    """of `cosine`: learning rate at the end"""
+    """learning rate at the end of the schedule `cosine`"""
     layer_decay: Annotated[Positive, Field(le=1)] = 1.0
-    """of transformers: the learning rate of a block is that of the next one times this; the head has the full one"""
+    """layer-wise decay of transformers: a block's learning rate is that of the next one times this; the head's is whole"""
     loss: Literal["mean", "sum"] = "mean"
-    """of a micro-batch: mean over its clips or boxes, or their sum; always the mean over classes"""
+    """loss of a micro-batch: mean or sum over its clips or boxes, always the mean over classes"""
 
     @model_validator(mode="after")
     def _check(self):
@@ -247,7 +247,7 @@ class Machine:
     checkpoint_minutes: Positive
     """from one resume checkpoint to the next"""
     activation_checkpointing: Switch = False
-    """of transformers: keep less for the backward pass and compute it again there: slower, in less GPU memory"""
+    """transformers keep less for the backward pass and compute it again there: slower, in less GPU memory"""
     stall_minutes: Positive = 30.0
     """a run ends when no step or batch was finished for so long, e.g. as a GPU or file system hangs"""
 
@@ -269,7 +269,7 @@ class Run:
     method: Text
     """the row of the methods table"""
     seed: Whole
-    """of initialization, order, crops and dropout"""
+    """seed of initialization, order, crops and dropout"""
     model: Model
     clip: Clip
     normalization: Normalization

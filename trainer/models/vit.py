@@ -1,8 +1,8 @@
 """The video vision transformer (ViT) of VideoMAE: joint attention over the tokens of a clip, without a class token.
 
 As ``modeling_finetune.py`` of MCG-NJU/VideoMAE (Tong et al., NeurIPS 2022) and of its AVA code, up to the last norm.
-Names of parameters are the same, and so are the q and v biases: keys have none, as one adds the same number to all
-scores of a query.
+Names of parameters are the same, and so are the biases of queries and values. Keys have no bias: it would shift all
+scores of a query equally, which the softmax ignores.
 """
 
 import torch

@@ -164,7 +164,7 @@ class Config:
     show_intervals: bool
     """tables for readers show `17.9 [16.8, 19.1]`, mAP and its 95 % interval; false: mAP ± deviation over seeds"""
     note: Text | None
-    """for readers, at the top of the report"""
+    """text for readers at the top of the report"""
     data: PlannedPath
     """folder of downloads, cuts, frames and indices"""
     results: PlannedPath
@@ -280,7 +280,7 @@ class SourceRow:
     sha256: Annotated[str, Field(pattern="^([0-9a-f]{8,64})?$")]
     """SHA-256, or at least 8 digits of its beginning, checked where known"""
     about: str
-    """for readers"""
+    """what it is, for readers"""
 
 
 @settings
