@@ -177,7 +177,7 @@ class Training:
     min_lr: Number = 0.0
     """learning rate at the end of the schedule `cosine`"""
     layer_decay: Annotated[Positive, Field(le=1)] = 1.0
-    """layer-wise decay of transformers: a block's learning rate is that of the next one times this; the head's is whole"""
+    """layer-wise decay of transformers: a block's learning rate is this times that of the next one"""
     loss: Literal["mean", "sum"] = "mean"
     """loss of a micro-batch: mean or sum over its clips or boxes, always the mean over classes"""
 
