@@ -57,5 +57,5 @@ def test_eps_reaches_every_batchnorm():
 
 
 def test_unknown_name_lists_the_known_ones():
-    with pytest.raises(InputError, match="unknown backbone 'resnet'; known: r2plus1d_18, r2plus1d_18_tclr, r3d"):
+    with pytest.raises(InputError, match=r"unknown backbone 'resnet'; known: .*r2plus1d_18_tclr, r3d"):
         build_backbone("resnet")
