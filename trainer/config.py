@@ -212,6 +212,19 @@ class Recipe(Tuning):
         check_frozen(self, self.training)
         return self
 
+    @property
+    def test_settings(self) -> tuple:
+        """What methods must share so that their scores compare: how they are tested, and whether the backbone learns.
+
+        A frozen backbone is another experiment, although it is tested alike.
+        """
+        clip, boxes = self.clip, self.boxes
+        return (
+            *(self.frozen, self.protocol),
+            *(clip.num_frames, clip.stride, clip.lead, clip.test_side, clip.test_clips, clip.test_crops),
+            *(boxes.min_score, boxes.convention, boxes.extension, boxes.weight_by_score),
+        )
+
 
 def check_frozen(tuning: Tuning, training: Training):
     """Raise ValueError if a setting changes a backbone that is frozen."""

@@ -13,16 +13,12 @@ from trainer.metrics.bootstrap import interval
 from trainer.utils import settings
 from workflow.lib.report.results import read_results
 
+ALIKE = {"recipe": "r2plus1d", "group": "r2plus1d", "backbone": "r2plus1d_18"}
 METHODS = {
-    "scratch": {"label": "No pre-training", "pretraining": "none", "recipe": "r2plus1d", "backbone": "r2plus1d_18"},
-    "moco": {"label": "MoCo", "pretraining": "self-supervised", "recipe": "r2plus1d", "backbone": "r2plus1d_18"},
-    "video_moco": {
-        "label": "VideoMoCo",
-        "pretraining": "self-supervised",
-        "recipe": "r2plus1d",
-        "backbone": "r2plus1d_18",
-    },
-    "supervised": {"label": "Supervised", "pretraining": "supervised", "recipe": "r2plus1d", "backbone": "r2plus1d_18"},
+    "scratch": {"label": "No pre-training", "pretraining": "none"} | ALIKE,
+    "moco": {"label": "MoCo", "pretraining": "self-supervised"} | ALIKE,
+    "video_moco": {"label": "VideoMoCo", "pretraining": "self-supervised"} | ALIKE,
+    "supervised": {"label": "Supervised", "pretraining": "supervised"} | ALIKE,
 }
 RUN = yaml.safe_load((Path(__file__).parents[1] / "fixtures/made_up_run.yaml").read_text())
 RESAMPLES = 400
@@ -129,5 +125,5 @@ def write_published(path):
 
 
 def with_recipes(results, *recipes):
-    """Return results whose methods have these recipes."""
-    return replace(results, methods=results.methods.assign(recipe=recipes))
+    """Return results whose methods have these recipes, of which none compare."""
+    return replace(results, methods=results.methods.assign(recipe=recipes, group=recipes))

@@ -14,6 +14,7 @@ import pandas as pd
 
 from trainer import config as run_config
 from trainer.datasets import DATASETS
+from trainer.models.backbones import BACKBONES
 from trainer.utils.errors import InputError
 from workflow.lib import validation
 from workflow.lib.film import ffmpeg_version
@@ -339,13 +340,27 @@ class Experiment:
             raise InputError(f"config: against: {folder}: expected scored runs in runs/<dataset>/<method>/seed<n>/")
         return files
 
+    @cached_property
+    def groups(self) -> pd.Series:
+        """The group of each method: methods of one group are tested alike on all datasets, so their scores compare.
+
+        It has the name of its first recipe in the methods table. Recipes of other kinds of backbones are not in it.
+        """
+        groups, first = {}, {}
+        rows = self.all_methods[self.all_methods.index.isin(self.methods.index)]
+        for recipe, users in rows.groupby("recipe", sort=False):
+            kinds = frozenset(BACKBONES[backbone].recipe for backbone in users.backbone)
+            tests = (self.config.recipes[recipe][dataset].test_settings for dataset in self.config.datasets)
+            groups[recipe] = first.setdefault((kinds, *tests), recipe)
+        return self.methods.recipe.map(groups)
+
     def results(self, datasets: Iterable[str]) -> list[dict]:
         """Return the arguments of `workflow.lib.report.results.read_results` for each dataset.
 
-        Methods are in the order of the config, those of a recipe together.
+        Methods are in the order of the config, those of a group together.
         """
-        groups = [rows for _, rows in self.methods.groupby("recipe", sort=False)]
-        methods = pd.concat(groups)[["label", "pretraining", "recipe", "backbone"]].to_dict("index")
+        groups = [rows for _, rows in self.methods.assign(group=self.groups).groupby("group", sort=False)]
+        methods = pd.concat(groups)[["label", "pretraining", "recipe", "group", "backbone"]].to_dict("index")
         return [
             {
                 "dataset": dataset,

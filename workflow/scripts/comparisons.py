@@ -8,5 +8,5 @@ from workflow.lib.rule_script import rule_script
 if __name__ == "__main__":
     with rule_script(snakemake):
         [results] = read_all(snakemake)
-        texts = [text_table(group) for group in results.by_recipe()]
+        texts = [text_table(group) for group in results.comparable()]
         write_table(pairs(results), texts, snakemake.output, digits=4)

@@ -12,13 +12,13 @@ from workflow.lib.rule_script import rule_script
 
 
 def plot_differences(results: Results) -> Figure:
-    """Draw the method of the row minus that of the column, a block per recipe; gray where it may be chance."""
+    """Draw the method of the row minus that of the column, a block per group; gray where it may be chance."""
     rows = pairs(results)
     figure = Figure(figsize=(6.4, 1))
     if rows.empty:
         plot_style.draw_placeholder(figure)
         return figure
-    means = [mean_map(group).sort_values(ascending=False, kind="stable") for group in results.by_recipe()]
+    means = [mean_map(group).sort_values(ascending=False, kind="stable") for group in results.comparable()]
     order = [method for method in pd.concat(means).index if method in {*rows["first"], *rows["second"]}]
     matrix = rows.pivot(index="first", columns="second", values="difference").reindex(order[:-1], columns=order[1:])
     certain = rows.assign(certain=rows.p_holm <= LEVEL).pivot(index="first", columns="second", values="certain")

@@ -13,10 +13,10 @@ MAX_CLASSES = 15
 def gains(results: Results) -> pd.DataFrame:
     """Return the average precision of methods (rows) and classes (columns) minus that without pre-training, in points.
 
-    Without pre-training, but by the same recipe. The class with the largest mean gain of the self-supervised methods is
+    Without pre-training, but in the same group. The class with the largest mean gain of the self-supervised methods is
     first. Empty while too few runs are finished.
     """
-    gain = pd.concat(map(_gains, results.by_recipe()))
+    gain = pd.concat(map(_gains, results.comparable()))
     ours = gain[gain.index.isin(results.pretrained("self-supervised"))]
     return gain[(gain if ours.empty else ours).mean().sort_values(ascending=False, kind="stable").index]
 

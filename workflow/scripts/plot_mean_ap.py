@@ -11,8 +11,8 @@ from workflow.lib.rule_script import rule_script
 
 
 def plot_mean_ap(results: Results) -> Figure:
-    """Draw a panel per recipe: a bar per method, its 95 % interval as a whisker, a diamond for the published mAP."""
-    groups = results.by_recipe()
+    """Draw a panel per group: a bar per method, its 95 % interval as a whisker, a diamond for the published mAP."""
+    groups = results.comparable()
     heights = [0.8 + 0.28 * len(group.methods) for group in groups]  # inches
     figure = Figure(figsize=(6.4, sum(heights)))
     panels = figure.subplots(len(groups), squeeze=False, height_ratios=heights)[:, 0]
@@ -22,7 +22,7 @@ def plot_mean_ap(results: Results) -> Figure:
 
 
 def draw_bars(axes, results: Results):
-    """Draw the methods of one recipe."""
+    """Draw the methods of one group."""
     rows = table(results)
     places = list(range(len(rows)))
     axes.barh(places, rows.mAP, 0.62, color=plot_style.method_colors(results.methods))

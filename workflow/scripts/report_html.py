@@ -34,7 +34,7 @@ def report(
     records of extracted films; ``config``: of the workflow; ``published``: settings in the same shape; ``method_rows``:
     the selected rows of the methods table, {method: row}; ``partial``: whether jobs may be running.
     """
-    groups = [group for results in datasets for group in results.by_recipe()]
+    groups = [group for results in datasets for group in results.comparable()]
     finished = [group for group in groups if len(group.runs)]
     return render(
         template,

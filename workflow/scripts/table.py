@@ -7,5 +7,5 @@ from workflow.lib.rule_script import rule_script
 if __name__ == "__main__":
     with rule_script(snakemake):
         [results] = read_all(snakemake)
-        write_table(table(results), [text_table(group) for group in results.by_recipe()], snakemake.output)
+        write_table(table(results), [text_table(group) for group in results.comparable()], snakemake.output)
         write_csv(class_table(results), snakemake.output.classes)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.config import published
+from tests.helpers.config import merged, published, read_yaml
 from tests.helpers.methods import ROW, own_row, write_methods
 from tests.helpers.paths import ROOT
 from trainer import config as run_config
@@ -328,15 +328,68 @@ def test_results_are_those_of_the_selected_methods():
     [result] = own.results(["charades"])
     assert list(result["methods"]) == list(result["runs"]) == ["supervised", "moco"]
     row = {"label": "MoCo", "pretraining": "self-supervised", "recipe": "r2plus1d", "backbone": "r2plus1d_18"}
-    assert result["methods"]["moco"] == row
+    assert result["methods"]["moco"] == row | {"group": "r2plus1d"}
     assert result["published"] == "config/published.tsv"
     assert Path(next(iter(result["runs"]["moco"]))) == Path("results/runs/charades/moco/seed1")
 
 
-def test_results_keep_the_methods_of_a_recipe_together():
+def test_results_keep_the_methods_of_a_group_together():
     own = experiment_of(methods=["supervised", "scratch_vit_b", "scratch"])
     [result] = own.results(["ava"])
     assert list(result["methods"]) == ["supervised", "scratch", "scratch_vit_b"]
+
+
+def group_of_copied_recipe(tmp_path, dataset, **changes):
+    """Return the group of a method whose recipe is a copy of r2plus1d with other settings on a dataset."""
+    recipes = published()["recipes"]
+    recipes["copied"] = merged(recipes["r2plus1d"], {dataset: changes})
+    row = ROW | {"recipe": "copied"}
+    own = local_experiment(tmp_path, row, methods=["mine", "scratch_vit_b", "moco"], recipes=recipes)
+    assert own.groups[["moco", "scratch_vit_b"]].tolist() == ["r2plus1d", "vit"]
+    return own.groups["mine"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"training": {"base_lr": 0.2, "precision": "bfloat16"}, "dropout": 0},
+        {"clip": {"short_side_range": [200, 300], "hsv_jitter": [20, 0.1, 0.1], "test_short_side": 112}},
+        {"boxes": {"train_detections": False, "jitter": [0.2, 0.1, 0.1, 0.05]}},
+    ],
+)
+def test_methods_that_are_trained_differently_compare(tmp_path, changes):
+    assert group_of_copied_recipe(tmp_path, "ava", **changes) == "r2plus1d"
+
+
+@pytest.mark.parametrize(
+    ("dataset", "changes"),
+    [
+        ("charades", {"clip": {"test_clips": 5}}),
+        ("charades", {"clip": {"test_crops": 1}}),
+        ("charades", {"clip": {"test_short_side": 128}}),
+        ("charades", {"clip": {"num_frames": 16}}),
+        ("charades", {"clip": {"stride": 4}}),
+        ("charades", {"clip": {"crop": 96}}),
+        ("charades", {"frozen": True, "training": {"precise_bn_batches": 0}}),
+        ("ava", {"clip": {"lead": 20}}),
+        ("ava", {"boxes": {"min_score": 0.8}}),
+        ("ava", {"boxes": {"extension": [0.1, 0.1]}}),
+        ("ava", {"boxes": {"convention": "alphaction"}}),
+        ("ava", {"boxes": {"weight_by_score": True}}),
+        ("ava", {"protocol": "alphaction"}),
+    ],
+)
+def test_methods_that_are_tested_differently_do_not_compare(tmp_path, dataset, changes):
+    assert group_of_copied_recipe(tmp_path, dataset, **changes) == "copied"
+
+
+def test_each_kind_of_backbone_is_a_group_of_its_own(tmp_path):
+    demo = experiment_of(**read_yaml("demo.yaml"))
+    assert demo.groups.value_counts().to_dict() == {"r2plus1d": METHODS, "vit": 2}
+    clip = {"num_frames": 16, "stride": 8, "crop": 112, "short_side_range": [128, 160], "test_short_side": 112}
+    alike = {name: {"charades": {"clip": clip}} for name in ("r2plus1d", "vit")}
+    own = experiment_of(datasets=["charades"], methods=["scratch", "scratch_vit_b"], recipes=alike)
+    assert own.groups.tolist() == ["r2plus1d", "vit"]
 
 
 def test_a_predicted_run_keeps_its_machine(tmp_path):

@@ -259,7 +259,7 @@ def test_without_a_baseline_failures_are_of_the_best_method_alone(tmp_path):
     found = find_failures(results)
     assert [run.method for run in found.runs] == ["Supervised"] and found.classes is None
     other = with_recipes(made_up(tmp_path / "all"), "vit", "r2plus1d", "r2plus1d", "r2plus1d")
-    assert [run.method for run in find_failures(other.by_recipe()[1]).runs] == ["Supervised"]
+    assert [run.method for run in find_failures(other.comparable()[1]).runs] == ["Supervised"]
 
 
 def test_each_recipe_has_its_own_examples_and_failures(tmp_path):

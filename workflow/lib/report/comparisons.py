@@ -7,6 +7,7 @@ import pandas as pd
 
 from trainer.metrics.bootstrap import compare_pairs, kendall_tau, kendall_tau_interval
 from workflow.lib.report.results import Results, mean_map
+from workflow.lib.report.tables import recipes_and_backbones
 from workflow.lib.report.text_table import Cell, TextTable, cells, signed
 from workflow.lib.report.uncertainty import resampled_mean_ap
 
@@ -14,12 +15,12 @@ LEVEL = 0.05  # of the corrected p-value, below which two methods differ
 
 
 def pairs(results: Results) -> pd.DataFrame:
-    """Return a row per pair of methods of one recipe, the better one first, by descending difference of their mAP.
+    """Return a row per pair of methods that compare, the better one first, by descending difference of their mAP.
 
     Columns: first, second, difference, low, high (in percent; 95 % interval), p, p_holm (corrected for the number of
-    the recipe's pairs).
+    pairs of the group).
     """
-    rows = pd.concat(map(_pairs, results.by_recipe()))
+    rows = pd.concat(map(_pairs, results.comparable()))
     return rows.sort_values("difference", ascending=False, kind="stable", ignore_index=True)
 
 
@@ -33,7 +34,7 @@ def _pairs(results):
 
 
 def text_table(results: Results) -> TextTable:
-    """Return the pairs of methods of one recipe as text."""
+    """Return the pairs of methods that compare as text."""
     rows, labels = pairs(results), results.methods.label
     columns = {
         "Better": cells(rows["first"].map(labels)),
@@ -43,6 +44,7 @@ def text_table(results: Results) -> TextTable:
     }
     note = "Brackets are intervals of 95 % over the same resamples of the test videos for both methods. p (Holm) is "
     note += f"corrected for the number of pairs; at most {LEVEL} is bold."
+    note = " ".join([note, *recipes_and_backbones(results)])
     return TextTable(f"{results.heading}: differences of mAP in points", columns, note)
 
 
@@ -63,7 +65,7 @@ def p_value_cells(rows: pd.DataFrame) -> dict[str, list[Cell]]:
 
 
 def statement(results: Results) -> str:
-    """Return sentences: which methods of a recipe differ, and how far their ranking agrees with the published one."""
+    """Return sentences: which methods of a group differ, and how far their ranking agrees with the published one."""
     rows, where = pairs(results), results.heading
     if rows.empty:
         return ""

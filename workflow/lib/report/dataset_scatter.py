@@ -9,15 +9,15 @@ from workflow.lib.report import plot_style
 from workflow.lib.report.results import Results, mean_map
 from workflow.lib.report.uncertainty import mean_ap_intervals
 
-MARKERS = "osD^v"  # of recipes
+MARKERS = "osD^v"  # of groups
 
 
 def plot_dataset_scatter(datasets: list[Results]) -> Figure:
     """Draw a panel per pair of datasets, with a named point per method that has finished runs on all datasets.
 
-    Thin lines are the 95 % intervals. Each recipe has its own marker.
+    Thin lines are the 95 % intervals. Each group of methods that compare has its own marker.
     """
-    methods, groups = datasets[0].methods, datasets[0].by_recipe()
+    methods, groups = datasets[0].methods, datasets[0].comparable()
     points = pd.DataFrame({results.title: mean_map(results) for results in datasets}).dropna()
     intervals = pd.concat({results.title: mean_ap_intervals(results) for results in datasets}, axis=1)
     pairs = list(combinations(points.columns, 2))

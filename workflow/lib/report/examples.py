@@ -52,14 +52,14 @@ class Example:
 class RunExamples:
     """Examples of one run's predictions."""
 
-    title: str  # of the dataset, and the recipe where there are several
+    title: str  # of the dataset, and the recipe where there are several groups
     method: str  # label
     examples: list[Example]
     missing: str = ""  # why there are none
 
 
 def best_run_examples(results: Results) -> RunExamples:
-    """Return examples of the best run of the method with the highest mean mAP; ``results``: of one recipe."""
+    """Return examples of the best run of the method with the highest mean mAP; ``results``: of one group."""
     best = mean_map(results).idxmax()
     runs = results.runs[results.runs.method == best]
     title, label = results.heading, results.methods.label[best]

@@ -44,13 +44,13 @@ class RunFailures:
 class Failures:
     """The failures of two methods side by side, and the classes that explain the difference of their mAP."""
 
-    title: str  # of the dataset, and the recipe where there are several
+    title: str  # of the dataset, and the recipe where there are several groups
     runs: list[RunFailures]  # the best method, then no pre-training
     classes: TextTable | None
 
 
 def find_failures(results: Results) -> Failures:
-    """Return the failures of the method with the highest mAP, and of no pre-training; ``results``: of one recipe."""
+    """Return the failures of the method with the highest mAP, and of no pre-training; ``results``: of one group."""
     means = mean_map(results).dropna()
     best = means.idxmax()
     baseline = [method for method in results.pretrained("none") if method in means.index and method != best]

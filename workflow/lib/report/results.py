@@ -23,13 +23,13 @@ class Results:
     """The finished runs of one dataset, among those of the experiment."""
 
     dataset: str
-    methods: pd.DataFrame  # by method, as in the tables: label, pretraining, recipe, backbone, wanted (runs)
+    methods: pd.DataFrame  # by method, as in the tables: label, pretraining, recipe, group, backbone, wanted (runs)
     runs: pd.DataFrame  # a row per finished run: folder, protocol, and its metrics.json; mAP as a fraction
     published: pd.DataFrame | None  # by method: mAP in percent, source; None: no published numbers are compared
     damaged: dict[str, list[DamagedFile]] = field(default_factory=dict)  # by method: of runs that do not count
     bootstraps: dict[str, dict] = field(default_factory=dict)  # of runs that have one: arrays by folder
     show_intervals: bool = True  # in tables for readers
-    recipe: str | None = None  # of the methods, where those of other recipes are apart
+    recipe: str | None = None  # of the methods, or the first one of their group, where others are apart
 
     @property
     def title(self) -> str:
@@ -54,11 +54,18 @@ class Results:
         """Return the methods with one of these kinds of pre-training."""
         return self.methods.index[self.methods.pretraining.isin(kinds)]
 
+    def comparable(self) -> list["Results"]:
+        """Return the results of each group of methods whose scores compare."""
+        return self._split("group")
+
     def by_recipe(self) -> list["Results"]:
-        """Return the results of each recipe's methods, which compare: recipes differ in clips and AVA's protocol."""
-        if self.methods.recipe.nunique() == 1:
+        """Return the results of each recipe's methods, whose losses compare."""
+        return self._split("recipe")
+
+    def _split(self, column):
+        if self.methods[column].nunique() == 1:
             return [self]
-        return [self._of(recipe, methods) for recipe, methods in self.methods.groupby("recipe", sort=False)]
+        return [self._of(recipe, methods) for recipe, methods in self.methods.groupby(column, sort=False)]
 
     def _of(self, recipe, methods):
         damaged = {method: errors for method, errors in self.damaged.items() if method in methods.index}
@@ -75,8 +82,8 @@ def read_all(job) -> list[Results]:
 def read_results(dataset, methods, runs, published=None, bootstrap=None, show_intervals=True, partial=False) -> Results:
     """Read the metrics.json and bootstrap.npz of the finished ones of ``runs``.
 
-    ``methods``: {method: {"label": ..., "pretraining": ..., "recipe": ..., "backbone": ...}} in the order of the
-    tables; ``runs``: all runs of the experiment, {method: {folder: mapping in the shape of trainer.config.Run}};
+    ``methods``: {method: {"label": ..., "pretraining": ..., "recipe": ..., "group": ..., "backbone": ...}} in the order
+    of the tables; ``runs``: all runs of the experiment, {method: {folder: mapping in the shape of trainer.config.Run}};
     ``published``: path of a table of published mAP, or None; ``bootstrap``: {"resamples": ..., "seed": ...} of those
     that count, None: any. Raises DamagedFile if a file of a run is damaged; with ``partial``, that run does not count.
     """

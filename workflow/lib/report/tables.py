@@ -26,6 +26,7 @@ def table(results: Results) -> pd.DataFrame:
     columns = {
         "label": results.methods.label,
         "recipe": results.methods.recipe,
+        "group": results.methods.group,
         **with_interval(results, "mAP"),
         "mAP_std": 100 * runs["mAP"].std(),  # over seeds; empty for one
         **mean_ap_ranks(results).add_prefix("rank_"),
@@ -71,7 +72,7 @@ def status(finished, wanted, damaged) -> str:
 
 
 def text_table(results: Results) -> TextTable:
-    """Return the table of methods of one recipe as text."""
+    """Return the table of methods that compare as text."""
     rows = table(results).set_index("method")
     columns = {"Method": cells(rows.label), "mAP": mean_ap_cells(results)}
     if "official_mAP" in rows:
@@ -136,7 +137,7 @@ def note(results: Results) -> str:
         sentences.append("± is one standard deviation over seeds.")
     if sources := published_sources(results):
         sentences.append(f"Published numbers are from {sources}.")
-    sentences += other_backbones(results)
+    sentences += recipes_and_backbones(results)
     if "gflops" in results.runs:
         sentences.append("GFLOPs of one clip; Trained and Tested on: videos.")
     if results.pending:
@@ -158,11 +159,13 @@ def published_sources(results: Results) -> str:
     return most_frequent(results.published.source.reindex(labels.index).dropna(), labels, "from ")
 
 
-def other_backbones(results: Results) -> list[str]:
-    """Return a sentence that names the backbones if methods that are ranked together have several."""
-    backbones = results.methods.backbone
-    several = backbones.nunique() > 1
-    return [f"The backbone is {most_frequent(backbones, results.methods.label)}."] if several else []
+def recipes_and_backbones(results: Results) -> list[str]:
+    """Return a sentence that names the recipes if methods that are ranked together have several, and the backbones."""
+    return [
+        f"The {name} is {most_frequent(results.methods[name], results.methods.label)}."
+        for name in ("recipe", "backbone")
+        if results.methods[name].nunique() > 1
+    ]
 
 
 def most_frequent(values: pd.Series, labels: pd.Series, word="") -> str:
@@ -174,7 +177,7 @@ def most_frequent(values: pd.Series, labels: pd.Series, word="") -> str:
 
 def side_by_side(datasets: list[Results]) -> pd.DataFrame:
     """Return the numbers of all datasets' tables in one; a column's name begins with its dataset's."""
-    labels = datasets[0].methods[["label", "recipe"]].rename_axis("method")
+    labels = datasets[0].methods[["label", "recipe", "group"]].rename_axis("method")
     parts = [
         table(results).set_index("method").filter(SHARED_COLUMNS).add_prefix(f"{results.dataset}_")
         for results in datasets
@@ -183,8 +186,8 @@ def side_by_side(datasets: list[Results]) -> pd.DataFrame:
 
 
 def side_by_side_text_tables(datasets: list[Results]) -> list[TextTable]:
-    """Return all datasets' tables in one, as text: one of each recipe."""
-    groups = zip(*(results.by_recipe() for results in datasets), strict=True)
+    """Return all datasets' tables in one, as text: one of each group of methods that compare."""
+    groups = zip(*(results.comparable() for results in datasets), strict=True)
     return [_side_by_side_text_table(group) for group in groups]
 
 
@@ -202,7 +205,7 @@ def _side_by_side_text_table(datasets):
             columns[f"{results.title} status"] = cells(rows.status)
         if sources := published_sources(results):
             sentences.append(f"Published numbers of {results.title} are from {sources}.")
-    sentences += other_backbones(datasets[0])
+    sentences += recipes_and_backbones(datasets[0])
     if pending := sum(results.pending for results in datasets):
         sentences.append(f"{pending} runs are pending.")
     sentences += [sentence for results in datasets for sentence in damage(results)]

@@ -53,12 +53,12 @@ def mean_ap_intervals(results: Results, metric="mAP") -> pd.DataFrame:
 
 
 def mean_ap_ranks(results: Results) -> pd.DataFrame:
-    """Return the 95 % interval of each method's rank by mAP among those of its recipe.
+    """Return the 95 % interval of each method's rank by mAP among those of its group.
 
     Columns best and worst, NaN where it is not known.
     """
     found = [pd.DataFrame(columns=["best", "worst"], dtype=float)]
-    for group in results.by_recipe():
+    for group in results.comparable():
         resampled = resampled_mean_ap(group)
         if len(resampled.methods):
             ranks = rank_intervals(resampled.points, resampled.values)

@@ -1,5 +1,6 @@
 """What is said about pairs of methods."""
 
+from dataclasses import replace
 from itertools import combinations
 
 import pytest
@@ -26,10 +27,17 @@ def test_methods_of_different_recipes_are_not_compared(tmp_path):
         ["supervised", "scratch"],
         ["video_moco", "moco"],
     ]
-    assert [statement(group) for group in results.by_recipe()] == [
+    assert [statement(group) for group in results.comparable()] == [
         f"On Charades with recipe {recipe}, 1 of 1 pair of methods can be told apart." for recipe in ("vit", "r2plus1d")
     ]
-    assert [len(text_table(group).rows) for group in results.by_recipe()] == [1, 1]
+    assert [len(text_table(group).rows) for group in results.comparable()] == [1, 1]
+
+
+def test_methods_of_several_recipes_may_compare(tmp_path):
+    results = with_recipes(made_up(tmp_path), "r2plus1d", "low_rate", "r2plus1d", "r2plus1d")
+    results = replace(results, methods=results.methods.assign(group="r2plus1d"))
+    assert statement(results) == "On Charades, 6 of 6 pairs of methods can be told apart."
+    assert text_table(results).note.endswith("The recipe is r2plus1d, for MoCo low_rate.")
 
 
 def test_the_statement_names_what_cannot_be_told_apart(tmp_path):

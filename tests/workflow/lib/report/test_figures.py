@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import cv2
@@ -107,7 +108,7 @@ def test_gains_are_over_no_pretraining(tmp_path):
     assert gains(made_up(tmp_path / "pending", without=[("scratch", 1)])).empty
 
 
-def test_gains_are_over_no_pretraining_by_the_same_recipe(tmp_path):
+def test_gains_are_over_no_pretraining_of_the_same_group(tmp_path):
     results = with_recipes(made_up(tmp_path), "vit", "r2plus1d", "r2plus1d", "vit")
     assert gains(results).index.tolist() == ["supervised"]
     results.methods.loc["moco", "pretraining"] = "none"
@@ -161,6 +162,13 @@ def test_training_curves_of_recipes_have_their_own_axes(tmp_path):
     assert loss.axes[0].get_shared_y_axes().joined(*loss.axes)
     assert not loss.axes[0].get_shared_y_axes().joined(loss.axes[0], pending[0].axes[0])
     assert [text for place in pending for text in texts(place)].count("pending") == 4
+
+
+def test_recipes_that_compare_have_their_own_training_curves(tmp_path):
+    results = with_recipes(made_up(tmp_path), "r2plus1d", "r2plus1d", "r2plus1d", "sum")
+    results = replace(results, methods=results.methods.assign(group="r2plus1d"))
+    assert len(plot_training(results).subfigs) == 4
+    assert len(plot_mean_ap(results).axes) == 1
 
 
 def test_training_curves_have_the_same_margins_in_all_files(tmp_path):

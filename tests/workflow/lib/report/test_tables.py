@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from tests.helpers.made_up_results import (
+    ALIKE,
     CLASSES,
     RUN,
     made_up,
@@ -40,7 +41,7 @@ from workflow.lib.report.text_table import Cell, TextTable, latex, markdown
 
 def written(tmp_path, results):
     output = SimpleNamespace(csv=tmp_path / "t.csv", markdown=tmp_path / "t.md", latex=tmp_path / "t.tex")
-    write_table(table(results), [text_table(group) for group in results.by_recipe()], output)
+    write_table(table(results), [text_table(group) for group in results.comparable()], output)
     return pd.read_csv(output.csv), output.markdown.read_text(), output.latex.read_text()
 
 
@@ -56,10 +57,7 @@ def test_one_row_per_method_in_the_given_order(tmp_path):
 
 def test_ids_and_labels_that_look_like_numbers_or_missing_values_are_text(tmp_path):
     labels = {"007": "NA", "nan": "1e5", "1e5": "nan", "na": "007"}
-    methods = {
-        method: {"label": label, "pretraining": "self-supervised", "recipe": "r2plus1d", "backbone": "r3d_18"}
-        for method, label in labels.items()
-    }
+    methods = {method: {"label": label, "pretraining": "self-supervised"} | ALIKE for method, label in labels.items()}
     folders = {method: write_run(tmp_path, "charades", method, 1, [0.1, 0.2, 0.3]) for method in methods}
     runs = {method: {str(folder): run_config("charades", method, 1)} for method, folder in folders.items()}
     for folder in folders.values():
@@ -191,6 +189,21 @@ def test_methods_of_other_backbones_are_not_ranked_in_silence(tmp_path):
     assert said in text
     [together] = side_by_side_text_tables([results, results])
     assert said in together.note
+
+
+def test_methods_of_several_recipes_that_compare_share_a_table(tmp_path):
+    results = with_recipes(made_up(tmp_path), "r2plus1d", "r2plus1d", "low_rate", "vit")
+    results = replace(results, methods=results.methods.assign(group=["r2plus1d", "r2plus1d", "r2plus1d", "vit"]))
+    rows, text, _ = written(tmp_path, results)
+    assert rows.recipe.tolist() == ["r2plus1d", "r2plus1d", "low_rate", "vit"]
+    assert rows.group.tolist() == ["r2plus1d", "r2plus1d", "r2plus1d", "vit"]
+    assert rows.rank_best.tolist() == [3, 2, 1, 1]
+    first, second = text.split("\n\nCharades")
+    assert first.startswith("Charades with recipe r2plus1d: mAP") and "VideoMoCo" in first
+    said = "The recipe is r2plus1d, for VideoMoCo low_rate."
+    assert said in first and "The recipe is" not in second
+    assert [said in table.note for table in side_by_side_text_tables([results, results])] == [True, False]
+    assert side_by_side([results, results]).group.tolist() == rows.group.tolist()
 
 
 def test_published_numbers_are_beside_ours(tmp_path):
