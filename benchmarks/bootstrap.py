@@ -1,6 +1,6 @@
 """Time the bootstrap and its peak memory on one core, at the size of a full AVA validation and of Charades.
 
-    python -m benchmarks.bootstrap                         # 2,000 resamples
+    python -m benchmarks.bootstrap                         # 10,000 resamples
     python -m benchmarks.bootstrap --resamples 100         # a first try
     python -m benchmarks.bootstrap --bfloat16              # AVA's scores rounded as in that precision: many ties
 
@@ -28,7 +28,7 @@ from trainer.metrics.bootstrap import interval, mean_ap
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--resamples", type=int, default=2000, help="default: 2000")
+    parser.add_argument("--resamples", type=int, default=10_000, help="default: 10000")
     parser.add_argument("--boxes", type=int, default=BOXES, help=f"person boxes of AVA (default: {BOXES})")
     parser.add_argument("--bfloat16", action="store_true", help="round AVA's scores")
     parser.add_argument("--measure", nargs=2, metavar=("DATASET", "FOLDER"), help=argparse.SUPPRESS)

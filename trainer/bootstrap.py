@@ -23,8 +23,9 @@ log = logging.getLogger("trainer")
 class Bootstrap:
     """How uncertainty is estimated."""
 
-    resamples: Count = 2000
-    """resamples of the test videos. p-values are at least 1 / (1 + resamples), times the number of pairs of methods"""
+    resamples: Count = 10_000
+    """resamples of the test videos; at least 20 for each pair of methods that compare, as corrected p-values are not
+    below the number of pairs / (1 + resamples)"""
     seed: Whole = 0
     """seed of the random resamples, which all methods share"""
 

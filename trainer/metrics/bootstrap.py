@@ -5,6 +5,7 @@ are drawn (films on AVA), never frames, as the frames of a video resemble each o
 """
 
 import hashlib
+import math
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ import pandas as pd
 from trainer.utils.errors import InputError
 
 TAILS = [2.5, 97.5]  # percentiles that bound an interval of 95 %
+LEVEL = 0.05  # two methods differ if their corrected p-value is at most this
 
 
 # --- Resamples -------------------------------------------------------------------------------------------------------
@@ -134,8 +136,8 @@ def bootstrap_p_value(difference, resampled):
 
     p = (1 + #{|resampled - mean(resampled)| >= |difference|}) / (1 + R): how often resampling moves the difference by
     as much as it is. Centering, so that values are as under a difference of 0: Hall and Wilson, Biometrics 47 (1991).
-    The ones, by which p is never 0: Davison and Hinkley, Bootstrap Methods and their Application (1997). 2,000
-    resamples leave room for Holm's correction of up to 100 pairs at 0.05: the least p is 1 / 2,001.
+    The ones, by which p is never 0: Davison and Hinkley, Bootstrap Methods and their Application (1997). So few
+    resamples cannot show any difference of many methods, see ``fewest_resamples``.
     """
     moves, given = centered(np.zeros(np.shape(difference)), resampled), ~np.isnan(resampled)
     reached = given & ~(np.abs(moves) < np.abs(difference)[..., None])  # all, if the difference is NaN: p is 1
@@ -149,6 +151,14 @@ def holm(p):
     corrected = np.empty(len(p))
     corrected[order] = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
     return np.minimum(corrected, 1)
+
+
+def fewest_resamples(methods: int) -> int:
+    """Return by how many resamples the least corrected p-value of all pairs of ``methods`` is below LEVEL.
+
+    The least p-value is 1 / (1 + resamples); Holm multiplies it by the number of pairs.
+    """
+    return math.ceil(math.comb(methods, 2) / LEVEL)
 
 
 def ranks(values):

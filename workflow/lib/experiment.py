@@ -47,6 +47,7 @@ class Experiment:
         self.sources = validation.read_sources(self.config)
         self.all_methods = validation.read_methods(self.config, self.sources)
         self.methods = validation.select_methods(self.config, self.all_methods)
+        validation.check_resamples(self.config.bootstrap.resamples, self.groups)
         validation.check_published(self.config)
         self.existing, self.ava = self.config.existing, self.config.ava
         self.lists = f"{self.config.results}/lists"

@@ -1,6 +1,7 @@
 """Checks of what users write, config and tables, before anything runs; an InputError says where, in one line."""
 
 import csv
+import math
 import os
 import re
 from dataclasses import asdict, fields
@@ -9,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from trainer.config import Run, fingerprint, load, result_config
+from trainer.metrics.bootstrap import LEVEL, fewest_resamples
 from trainer.models.backbones import BACKBONES
 from trainer.models.layouts import LAYOUTS
 from trainer.run_files import DamagedFile
@@ -213,6 +215,19 @@ def select_methods(config: Config, methods: pd.DataFrame) -> pd.DataFrame:
         for recipe in methods.recipe[selected].unique():
             _check_used_recipe(config, dataset, recipe)
     return methods.loc[selected]
+
+
+def check_resamples(resamples: int, groups: pd.Series):
+    """Raise InputError if no two methods could differ, as resamples are too few for the pairs of a group.
+
+    ``groups``: the group of each method.
+    """
+    largest = groups.value_counts().iloc[0]
+    if resamples < (needed := fewest_resamples(largest)):
+        raise InputError(
+            f"config: bootstrap: resamples: expected at least {needed}, got {resamples}; with fewer, no corrected "
+            f"p-value of {math.comb(largest, 2)} pairs of {largest} methods can be below {LEVEL}"
+        )
 
 
 def _check_used_recipe(config, dataset, recipe):

@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from trainer.metrics.bootstrap import LEVEL
 from workflow.lib.report import plot_style
-from workflow.lib.report.comparisons import LEVEL, pairs
+from workflow.lib.report.comparisons import pairs
 from workflow.lib.report.results import Results, mean_map, read_all
 from workflow.lib.report.text_table import signed
 from workflow.lib.rule_script import rule_script

@@ -6,10 +6,12 @@ from scipy.stats import kendalltau
 
 from benchmarks.interval_coverage import AVA, CHARADES, coverage, false_alarms, over_classes, simulate
 from trainer.metrics.bootstrap import (
+    LEVEL,
     bootstrap_p_value,
     centered,
     compare_pairs,
     draw_resamples,
+    fewest_resamples,
     holm,
     interval,
     kendall_tau,
@@ -98,6 +100,19 @@ def test_pairs_share_what_makes_videos_hard():
     assert pairs["p"].tolist()[:2] == [1 / 2001, 1 / 2001] and pairs["p"][2] > 0.5
     assert pairs["p_holm"].tolist() == holm(pairs["p"]).tolist()
     assert compare_pairs([1.0], np.ones((1, 5))).empty
+
+
+@pytest.mark.parametrize("methods", [2, 11, 15, 32])
+def test_fewer_resamples_show_no_difference_of_so_many_methods(methods):
+    points = np.arange(methods, dtype=float)
+    number = fewest_resamples(methods)
+    for resamples, least in ((number, 0), (number - 2, LEVEL)):
+        p_holm = compare_pairs(points, np.tile(points[:, None], resamples))["p_holm"]
+        assert least < p_holm.min() < least + LEVEL
+
+
+def test_one_method_needs_no_resamples():
+    assert fewest_resamples(1) == 0
 
 
 def test_ranks_and_their_intervals():

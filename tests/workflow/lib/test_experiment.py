@@ -333,6 +333,20 @@ def test_results_are_those_of_the_selected_methods():
     assert Path(next(iter(result["runs"]["moco"]))) == Path("results/runs/charades/moco/seed1")
 
 
+def test_resamples_must_suffice_for_the_pairs_of_a_group(tmp_path):
+    rows = [ROW | {"method": f"mine{number}"} for number in range(15)]
+    own = {"methods": [row["method"] for row in rows] + ["scratch_vit_b"]}
+    local_experiment(tmp_path, *rows, **own, bootstrap={"resamples": 2100})
+    message = (
+        "^config: bootstrap: resamples: expected at least 2100, got 2099; "
+        "with fewer, no corrected p-value of 105 pairs of 15 methods can be below 0.05$"
+    )
+    with pytest.raises(InputError, match=message):
+        local_experiment(tmp_path, *rows, **own, bootstrap={"resamples": 2099})
+    experiment_of(methods=["moco"], bootstrap={"resamples": 1})
+    experiment_of(**read_yaml("demo.yaml"))
+
+
 def test_results_keep_the_methods_of_a_group_together():
     own = experiment_of(methods=["supervised", "scratch_vit_b", "scratch"])
     [result] = own.results(["ava"])

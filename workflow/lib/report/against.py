@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from trainer.metrics.bootstrap import bootstrap_p_value, holm, interval
+from trainer.metrics.bootstrap import LEVEL, bootstrap_p_value, holm, interval
 from trainer.run_files import explain_damage
 from trainer.utils.errors import InputError
-from workflow.lib.report.comparisons import LEVEL, difference_cells, joined, p_value_cells
+from workflow.lib.report.comparisons import difference_cells, joined, p_value_cells
 from workflow.lib.report.results import Results, read_per_class, read_results
 from workflow.lib.report.text_table import TextTable, cells
 from workflow.lib.report.uncertainty import bootstrapped_runs, class_names, resampled_classes, resampled_mean_ap

@@ -5,13 +5,11 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from trainer.metrics.bootstrap import compare_pairs, kendall_tau, kendall_tau_interval
+from trainer.metrics.bootstrap import LEVEL, compare_pairs, kendall_tau, kendall_tau_interval
 from workflow.lib.report.results import Results, mean_map
 from workflow.lib.report.tables import recipes_and_backbones
 from workflow.lib.report.text_table import Cell, TextTable, cells, signed
 from workflow.lib.report.uncertainty import resampled_mean_ap
-
-LEVEL = 0.05  # of the corrected p-value, below which two methods differ
 
 
 def pairs(results: Results) -> pd.DataFrame:
