@@ -5,12 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from trainer.cli import fitting_world_size
-from trainer.run_files import DamagedFile, read_csv, read_json
+from trainer.run_files import DamagedFile
 from workflow.lib.experiment import Experiment
 from workflow.lib.machine import Gpu
 from workflow.lib.remaining import is_trained, run_folders
+from workflow.lib.report.results import read_jobs
 
-HOUR = 3600  # s
 # Of a run by the authors: GPU hours, epochs, GPUs.
 REPORTED = {("ava", "r2plus1d"): (32, 20, "4 GTX 1080 Ti"), ("charades", "r2plus1d"): (8, 57, "an A6000")}
 # GPU hours of as many epochs by precision, predicted from steps on one MEASURED_GPU: benchmarks/README.md.
@@ -68,12 +68,11 @@ def _device_hours(experiment, dataset, recipe, trained, measured):
 
     ``trained``: folders of trained runs; ``measured``: whether the GPUs are of the model whose steps were measured.
     """
-    training = experiment.config.recipes[recipe][dataset].training
-    finished = [_trained_hours(folder, training.batch_size) for folder in trained]
-    if finished := [hours for hours in finished if hours]:
+    if finished := [hours for folder in trained if (hours := _trained_hours(folder))]:
         return float(np.mean(finished)), f"mean of {len(finished)} finished here"
     if (dataset, recipe) not in REPORTED or experiment.config.machine.device == "cpu":
         return None, ""
+    training = experiment.config.recipes[recipe][dataset].training
     hours, epochs, gpus = REPORTED[dataset, recipe]
     source = f"reported by the authors on {gpus}"
     if measured and training.precision in PREDICTED[dataset, recipe]:
@@ -81,12 +80,9 @@ def _device_hours(experiment, dataset, recipe, trained, measured):
     return hours * training.epochs / epochs, source
 
 
-def _trained_hours(folder, batch_size):
-    """Return the hours of a trained run's steps, in all of its jobs, times its GPUs; None if its files are damaged."""
+def _trained_hours(folder):
+    """Return the hours of the jobs that trained a run times their GPUs; None if the record is damaged."""
     try:
-        epochs = read_csv(f"{folder}/history.csv", numbers=["step", "clips_per_second"])
-        gpus = read_json(f"{folder}/environment.json").get("gpus", [])
+        return sum(job["hours"] * (len(job["gpus"]) or 1) for job in read_jobs(folder))
     except DamagedFile:
         return None
-    clips = batch_size * np.diff(epochs.step, prepend=0)
-    return float((clips / epochs.clips_per_second).sum() / HOUR * (len(gpus) or 1))

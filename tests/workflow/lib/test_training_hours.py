@@ -29,15 +29,20 @@ def hours(experiment, gpus):
     return {(one.dataset, one.recipe): one.hours for one in trainings(experiment, [GPU] * gpus)}
 
 
-def finish(experiment, method, jobs, gpus):
-    """Write what a training on AVA leaves: epochs of 100 steps of 32 clips, as many a second as ``jobs`` say."""
+def finish(experiment, method, *jobs):
+    """Write what a training on AVA leaves; ``jobs``: (hours, GPUs) of each."""
     path = Path(experiment.config.results, "runs/ava", method, "seed0")
     run = read_run(experiment.run("ava", method, 0))
     path.mkdir(parents=True)
     (path / "model.pth").touch()
-    rows = [f"{epoch},{100 * epoch},{speed}" for epoch, speed in enumerate(jobs, start=1)]
-    (path / "history.csv").write_text("\n".join(["epoch,step,clips_per_second", *rows, ""]))
-    (path / "environment.json").write_text(json.dumps({"gpus": ["a GPU"] * gpus}))
+    made = {
+        "time": "2026-01-02T03:04:05+00:00",
+        "code": "commit a",
+        "processor": "a CPU",
+        "packages": {"torch": "2.15"},
+    }
+    *earlier, last = [made | {"hours": hours, "gpus": ["a GPU"] * gpus} for hours, gpus in jobs]
+    (path / "environment.json").write_text(json.dumps(last | {"earlier_jobs": earlier}))
     (path / "summary.json").write_text(json.dumps({"fingerprint": fingerprint(run)}))
 
 
@@ -79,22 +84,22 @@ def test_nobody_reported_the_hours_of_other_recipes_and_of_cpus(tmp_path):
     assert set(hours(experiment_in(tmp_path, machine={"device": "cpu"}), 0).values()) == {None}
 
 
-def test_all_epochs_of_finished_runs_count_whatever_job_trained_them(tmp_path):
+def test_all_jobs_of_finished_runs_count(tmp_path):
     experiment = experiment_in(tmp_path, datasets=["ava"])
-    finish(experiment, "moco", [3200 / 3600, 1600 / 3600], gpus=4)  # 1 h, then 2 h in another job
-    finish(experiment, "tclr", [3200 / 3600], gpus=2)
+    finish(experiment, "moco", (1.0, 4), (4.0, 2))
+    finish(experiment, "tclr", (1.0, 2))
     [four], [two] = trainings(experiment, [GPU] * 4), trainings(experiment, [GPU] * 2)
-    assert four.hours == pytest.approx((3 * 4 + 1 * 2) / 2 / 4)
-    assert two.hours == pytest.approx((3 * 4 + 1 * 2) / 2 / 2)
+    assert four.hours == pytest.approx((1 * 4 + 4 * 2 + 1 * 2) / 2 / 4)
+    assert two.hours == pytest.approx((1 * 4 + 4 * 2 + 1 * 2) / 2 / 2)
     assert (four.left, four.source) == (9, "mean of 2 finished here")
     assert hours_at_once([four], 8) == pytest.approx(5 * four.hours)
-    (tmp_path / "runs/ava/moco/seed0/history.csv").write_text("epoch")  # a damaged run does not count
+    (tmp_path / "runs/ava/moco/seed0/environment.json").write_text("{")  # a damaged run does not count
     assert trainings(experiment, [GPU] * 2)[0].hours == pytest.approx(1)
 
 
 def test_a_run_of_another_recipe_is_still_to_be_trained(tmp_path):
     experiment = experiment_in(tmp_path, datasets=["ava"])
-    finish(experiment, "moco", [1], gpus=4)
+    finish(experiment, "moco", (1.0, 4))
     assert remaining(experiment).runs == trainings(experiment, [GPU] * 4)[0].left == 10
     faster = experiment_in(tmp_path, datasets=["ava"], machine={"workers": 3})
     assert remaining(faster).runs == 10
