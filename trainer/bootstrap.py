@@ -48,7 +48,7 @@ def bootstrap(run, folder, chosen: Bootstrap):
             raise InputError(f"{folder / name}: no such file; predict and score first, see python -m trainer.evaluate")
     trained = read_json(folder / "environment.json", time=str)["time"]
     predictions = read_arrays(folder / "predictions.npz", "video", "score", "fingerprint")
-    check_fingerprint(folder / "predictions.npz", predictions["fingerprint"], config.fingerprint(run))
+    check_fingerprint(folder / "predictions.npz", predictions["fingerprint"], config.result_fingerprint(run))
     resampled_aps = DATASETS[run.dataset].resampled_aps
     resamples, classes, aps = resampled_aps(run.data, predictions, chosen.resamples, chosen.seed)
     values = np.stack(list(aps.values()))  # (metrics, classes, 1 + resamples), the test set itself first

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from trainer.config import fingerprint
+from trainer.config import training_fingerprint
 from trainer.distributed.lifetime import STOP_SIGNALS, Stopped, end_stopped, handle_signals
 from trainer.fingerprints import code_fingerprint, run_fingerprint
 from trainer.utils.errors import InputError
@@ -132,7 +132,7 @@ def _try_lock(lock):
 def save(path, run, model, state: TrainingState, optimizer=None):
     """Write a resume checkpoint atomically; a finished run needs no optimizer."""
     content = {
-        "fingerprint": fingerprint(run),
+        "fingerprint": training_fingerprint(run),
         "run_fingerprint": run_fingerprint(run),
         "code_fingerprint": code_fingerprint(run.dataset),
         "state": asdict(state),
@@ -167,8 +167,8 @@ def load(path, run, model, optimizer, device) -> TrainingState:
     if not (same_run and (finished or same_code)):
         if any("gpus" in job for job in state.jobs):
             raise InputError(
-                f"{path}: holds {state.epoch} epochs trained on GPUs with other settings, files or code; delete it "
-                "to train from the start, or name another `results` folder"
+                f"{path}: holds {state.epoch} epochs trained on GPUs with other settings, files or code. Restore these "
+                "to resume it; nothing is lost. Or delete it to train from the start, or name another `results` folder"
             )
         log.info("%s: made with other settings, files or code; training starts from the beginning", path)
         return TrainingState()

@@ -5,7 +5,7 @@ Each setting's type, bounds and sentence stand here and nowhere else; the workfl
 """
 
 import hashlib
-from dataclasses import asdict
+from dataclasses import asdict, fields, is_dataclass
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
@@ -47,6 +47,9 @@ class Model(Tuning):
     """names of the checkpoint's tensors, see `trainer/models/layouts.py`; `auto` finds them"""
     bn_eps: Positive
     """epsilon of BatchNorm, which no checkpoint holds"""
+
+
+TEST_VIEWS = ("test_clips", "test_crops", "test_short_side")  # settings of clips that only the test set reads
 
 
 @settings
@@ -321,38 +324,73 @@ def load(path) -> Run:
 
 
 def result_config(run: Run) -> dict:
-    """Return the settings that determine a run's weights and predictions: all but ``machine`` and ``data``.
+    """Return the settings that determine a run's predictions: all but ``machine`` and ``data``.
 
     Checkpoints are known by their file name. Contents of files are in `trainer.fingerprints.run_fingerprint`; the
     protocol changes the score alone, see ``score_fingerprint``.
     """
-    settings = asdict(run)
-    del settings["machine"], settings["data"]
-    settings["model"]["checkpoint"] = run.model.checkpoint and Path(run.model.checkpoint).name
-    return settings
+    return _of_result(asdict(run))
 
 
-def fingerprint(run: Run) -> str:
+def training_config(run: Run) -> dict:
+    """Return the settings that determine a run's weights: ``result_config`` without the views of the test set."""
+    return _of_training(asdict(run))
+
+
+def training_fingerprint(run: Run) -> str:
+    """Return a short hash of ``training_config``."""
+    return _hash(_of_training(_without_defaults(run)))
+
+
+def result_fingerprint(run: Run) -> str:
     """Return a short hash of ``result_config``."""
-    return _hash(result_config(run))
+    return _hash(_of_result(_without_defaults(run)))
 
 
 def score_fingerprint(run: Run) -> str:
-    """Return a short hash of ``result_config`` and of the protocol by which mAP is counted."""
-    return _hash(result_config(run) | {"protocol": run.data.protocol})
+    """Return a short hash of ``result_config``, the protocol by which mAP is counted and the checkpoint's path.
+
+    Another folder may have another checkpoint of the same name: tables do not show the scores of the former one.
+    """
+    own = {"protocol": run.data.protocol, "checkpoint": run.model.checkpoint}
+    return _hash(_of_result(_without_defaults(run)) | own)
+
+
+def _of_result(settings):
+    """Return a run's settings, as nested mappings, without those that do not change its predictions."""
+    model = settings["model"]
+    checkpoint = model["checkpoint"] and Path(model["checkpoint"]).name
+    kept = {name: value for name, value in settings.items() if name not in ("machine", "data")}
+    return kept | {"model": model | {"checkpoint": checkpoint}}
+
+
+def _of_training(settings):
+    """Return a run's settings, as nested mappings, without those that do not change its weights."""
+    clip = {name: value for name, value in settings["clip"].items() if name not in TEST_VIEWS}
+    return _of_result(settings) | {"clip": clip}
+
+
+def _without_defaults(settings):
+    """Return settings as nested mappings without those that have their default.
+
+    So the hashes of existing runs stay the same when an optional setting is added.
+    """
+    chosen = {field.name: getattr(settings, field.name) for field in fields(settings)}
+    defaults = {field.name: field.default for field in fields(settings)}
+    return {
+        name: _without_defaults(value) if is_dataclass(value) else value
+        for name, value in chosen.items()
+        if value != defaults[name]
+    }
 
 
 def dump(run: Run) -> str:
     """Return the YAML text that `load` reads back to an equal run."""
-    return _yaml(asdict(run))
+    return yaml.safe_dump(_plain(asdict(run)), sort_keys=False)
 
 
 def _hash(content):
-    return hashlib.sha256(_yaml(content).encode()).hexdigest()[:16]
-
-
-def _yaml(content):
-    return yaml.safe_dump(_plain(content), sort_keys=False)
+    return hashlib.sha256(yaml.safe_dump(_plain(content)).encode()).hexdigest()[:16]
 
 
 def _plain(value):

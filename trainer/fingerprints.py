@@ -35,7 +35,7 @@ WEIGHT_CODE = (
 
 @cache
 def run_fingerprint(run: config.Run) -> str:
-    """Return a hash of what determines a run's result: its settings and the contents of its files, not their paths.
+    """Return a hash of what determines a run's weights: its settings and the contents of its files, not their paths.
 
     Files may have been re-created under the same names, e.g. from other films or boxes. Frames are compared by their
     indices instead of their images: other frames have other sizes.
@@ -43,7 +43,7 @@ def run_fingerprint(run: config.Run) -> str:
     frames = FrameArchive(run.data.frames)
     lists = [path for name, path in asdict(run.data).items() if name not in ("frames", "protocol")]
     files = digest(filter(None, [run.model.checkpoint, *lists, *frames.indices]))
-    content = json.dumps([config.result_config(run), files, frames.counts])
+    content = json.dumps([config.training_fingerprint(run), files, frames.counts])
     return hashlib.sha256(content.encode()).hexdigest()
 
 

@@ -11,7 +11,7 @@ import torch
 
 from trainer import datasets
 from trainer.checkpointing import restore
-from trainer.config import fingerprint
+from trainer.config import result_fingerprint, training_fingerprint
 from trainer.data.loaders import normalize_clips, read_on_device
 from trainer.distributed.lifetime import heartbeat
 from trainer.models.network import autocast, build_model
@@ -35,7 +35,7 @@ def predict(run, folder, group):
         raise
     except Exception as error:  # a damaged pickle can raise anything
         raise DamagedFile(weights, f"damaged ({type(error).__name__})") from error
-    if not isinstance(saved, dict) or saved.get("fingerprint") != fingerprint(run):
+    if not isinstance(saved, dict) or saved.get("fingerprint") != training_fingerprint(run):
         raise InputError(f"{weights}: trained with other settings than config.yaml beside it; delete it to train again")
     model = build_model(run)
     restore(weights, saved, model)
@@ -43,7 +43,7 @@ def predict(run, folder, group):
     predictions = datasets.task(run.dataset).predict_test(model, run, group)
     if group.is_main:
         with atomic_write(folder / "predictions.npz") as partial:
-            np.savez_compressed(partial, fingerprint=fingerprint(run), **predictions)
+            np.savez_compressed(partial, fingerprint=result_fingerprint(run), **predictions)
 
 
 def run_inference(loader, score, model, group):

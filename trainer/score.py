@@ -5,7 +5,7 @@ import logging
 
 import numpy as np
 
-from trainer.config import fingerprint, score_fingerprint
+from trainer.config import result_fingerprint, score_fingerprint, training_fingerprint
 from trainer.datasets import DATASETS
 from trainer.run_files import check_fingerprint, read_arrays, read_json
 from trainer.utils.errors import InputError
@@ -21,10 +21,10 @@ def score(run, folder):
             raise InputError(f"{folder / name}: no such file; train and predict first, see python -m trainer.evaluate")
     trained = read_json(folder / "environment.json", time=str)["time"]
     summary = read_json(folder / "summary.json", epochs=int, fingerprint=str)
-    check_fingerprint(folder / "summary.json", summary["fingerprint"], fingerprint(run))
+    check_fingerprint(folder / "summary.json", summary["fingerprint"], training_fingerprint(run))
     dataset = DATASETS[run.dataset]
     predictions = read_arrays(folder / "predictions.npz", "video", "fingerprint", **dataset.metric.PREDICTIONS)
-    check_fingerprint(folder / "predictions.npz", predictions["fingerprint"], fingerprint(run))
+    check_fingerprint(folder / "predictions.npz", predictions["fingerprint"], result_fingerprint(run))
     if wrong := [name for name in dataset.metric.PREDICTIONS if not np.isfinite(predictions[name]).all()]:
         raise InputError(f"{folder / 'predictions.npz'}: {wrong[0]}s that are not finite: did training diverge?")
     rows, scores = dataset.metric.score_test(run.data, predictions)

@@ -22,7 +22,7 @@ from torch.utils.tensorboard import SummaryWriter
 from trainer import checkpointing, datasets
 from trainer.checkpointing import PreemptionHandler
 from trainer.cli import add_config, add_gpus, command_parser, launch, read_run
-from trainer.config import fingerprint
+from trainer.config import training_fingerprint
 from trainer.data.loaders import normalize_clips, read_on_device, training_loader
 from trainer.distributed.lifetime import heartbeat
 from trainer.fingerprints import pin_code, run_fingerprint
@@ -193,7 +193,7 @@ def write_results(folder, run, model, state, clips):
         "epochs": run.training.epochs,
         "videos_trained": pd.read_csv(run.data.train, dtype=str, keep_default_na=False)["video"].nunique(),
         "clips_trained": len(clips),
-        "fingerprint": fingerprint(run),
+        "fingerprint": training_fingerprint(run),
     }
     write_history(folder, state.history)
     *earlier, last = state.jobs

@@ -58,9 +58,9 @@ def make_scored(dataset):
             targets = [charades_lists.label_union(listed.segments_of(i), 0, FRAMES - 1) for i in range(len(listed))]
             arrays = {"row": np.arange(len(listed)), "video": listed.names, "target": np.array(targets)}
             arrays["score"] = rng.random((len(listed), 157), np.float32)
-        np.savez_compressed(folder / "predictions.npz", fingerprint=config.fingerprint(run), **arrays)
+        np.savez_compressed(folder / "predictions.npz", fingerprint=config.result_fingerprint(run), **arrays)
         summary = {"parameters": 5, "gflops": 0.5, "epochs": 3, "videos_trained": 6, "clips_trained": 6}
-        summary["fingerprint"] = config.fingerprint(run)
+        summary["fingerprint"] = config.training_fingerprint(run)
         (folder / "summary.json").write_text(json.dumps(summary))
         made = {"time": "2026-11-25T08:00:00.000+00:00", "code": "a", "processor": "b", "packages": {"torch": "2"}}
         (folder / "environment.json").write_text(json.dumps(made))

@@ -67,4 +67,5 @@ def test_a_run_trained_on_gpus_is_not_overwritten_by_other_settings(tmp_path):
     message = "its training has model: dropout 0.0, config says 0.25; give the --configfile of that training"
     assert f"{folder}: {message}" in make(tmp_path, TABLE, "--dry-run", other=OTHER, status=1)
     (folder / "model.pth").rename(folder / "resume.pth")  # not finished yet
+    make(tmp_path, TABLE, "--dry-run", other="recipes: {r2plus1d: {charades: {clip: {test_clips: 3}}}}")
     assert f"{folder}: {message}" in make(tmp_path, TABLE, "--dry-run", other=OTHER, status=1)

@@ -187,6 +187,23 @@ def test_ranks_and_loader_workers_predict_the_same(predicted, tmp_path):
     assert all(np.array_equal(one[name], two[name]) for name in one)
 
 
+@pytest.mark.parametrize("finished", RUNS[1:2], indirect=True)
+def test_other_test_views_keep_the_weights(predicted, tmp_path):
+    path, _ = predicted
+    other = tmp_path / "config.yaml"
+    other.write_text(path.read_text().replace("test_clips: 2", "test_clips: 3"))
+    for name in ("resume.pth", "predictions.npz"):
+        shutil.copy(path.with_name(name), tmp_path)
+    assert "resuming after epoch 3 and 0 steps" in train(other).stderr
+    assert_same_weights(weights(path), weights(other))
+    refused = call("trainer.evaluate", "score", "--config", str(other))
+    assert f"error: {tmp_path}/predictions.npz: made with other settings than config.yaml" in refused.stderr
+    for action in ("predict", "score"):
+        done = call("trainer.evaluate", action, "--config", str(other))
+        assert done.returncode == 0, done.stderr
+    assert not np.array_equal(read_predictions(path)["score"], read_predictions(other)["score"])
+
+
 def test_a_frozen_backbone_ends_as_it_began(tmp_path):
     model = config.Model("r3d_18", None, "auto", bn_eps=1e-5, dropout=0.0, frozen=True)
     path = small_run(tmp_path, "charades", parts={"model": model}, epochs=1)

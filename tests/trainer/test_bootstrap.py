@@ -13,7 +13,7 @@ from tests.helpers.damage import empty, make_folder, truncate, write_noise
 from tests.helpers.paths import ROOT
 from tests.helpers.small_run import small_run
 from trainer import bootstrap, config, evaluate
-from trainer.config import fingerprint, score_fingerprint
+from trainer.config import result_fingerprint, score_fingerprint, training_fingerprint
 from trainer.datasets import DATASETS
 from trainer.metrics.bootstrap import interval
 from trainer.score import score
@@ -35,8 +35,8 @@ def scored_run(folder, dataset, seed=0):
     else:
         arrays["target"] = np.random.default_rng(0).integers(0, 2, (6, classes))
     run = config.load(path)
-    np.savez_compressed(folder / "predictions.npz", fingerprint=fingerprint(run), **arrays)
-    (folder / "summary.json").write_text(json.dumps({"epochs": 3, "fingerprint": fingerprint(run)}))
+    np.savez_compressed(folder / "predictions.npz", fingerprint=result_fingerprint(run), **arrays)
+    (folder / "summary.json").write_text(json.dumps({"epochs": 3, "fingerprint": training_fingerprint(run)}))
     (folder / "environment.json").write_text(json.dumps({"time": "2026-11-25T08:00:00.000+00:00"}))
     score(run, folder)
     return path

@@ -47,7 +47,7 @@ def test_epochs_trained_on_gpus_are_not_discarded(tmp_path):
 
     before = saved.read_bytes()
     other = replace(run, model=replace(run.model, dropout=0.25))
-    message = r"resume\.pth: holds 1 epochs trained on GPUs with other settings, files or code; delete it"
+    message = r"resume\.pth: holds 1 epochs trained on GPUs with other settings, .*\. Restore these to resume it;"
     with pytest.raises(InputError, match=message):
         load(other)
     assert saved.read_bytes() == before

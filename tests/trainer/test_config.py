@@ -1,6 +1,6 @@
 """The settings of a run: what is refused, what they are equal to after a file, and what makes two runs the same."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 import yaml
@@ -9,7 +9,7 @@ from tests.helpers.paths import FIXTURES
 from tests.helpers.small_run import small_run
 from trainer import config
 from trainer.utils.errors import InputError
-from trainer.utils.settings import read
+from trainer.utils.settings import Switch, read, settings
 
 RUN = yaml.safe_load((FIXTURES / "made_up_run.yaml").read_text())
 CLIP = RUN["clip"] | {"crop": 112, "short_side_range": [256, 320]}
@@ -118,13 +118,62 @@ def test_folders_and_machine_do_not_change_the_fingerprint(tmp_path):
         replace(run, training=replace(run.training, precision="tf32")),
         replace(run, clip=replace(run.clip, stride=4)),
     ]
-    prints = [config.fingerprint(each) for each in (run, *same, *other)]
+    prints = [config.result_fingerprint(each) for each in (run, *same, *other)]
     assert len(set(prints[:4])) == 1
     assert len(set(prints[3:])) == 5
 
 
-def test_the_protocol_changes_the_score_but_no_weights(tmp_path):
-    run = config.load(small_run(tmp_path, "ava"))
-    other = replace(run, data=replace(run.data, protocol="alphaction"))
-    assert config.fingerprint(run) == config.fingerprint(other)
-    assert config.score_fingerprint(run) != config.score_fingerprint(other)
+def fingerprints(run):
+    """Return the hashes of a run: of its weights, its predictions and its scores."""
+    return config.training_fingerprint(run), config.result_fingerprint(run), config.score_fingerprint(run)
+
+
+def same_hashes(run, other):
+    return [one == two for one, two in zip(fingerprints(run), fingerprints(other), strict=True)]
+
+
+@pytest.mark.parametrize(
+    ("part", "change", "same"),
+    [
+        ("data", {"protocol": "alphaction"}, [True, True, False]),
+        ("model", {"checkpoint": "/there/moco.pth"}, [True, True, False]),  # perhaps another file of this name
+        ("clip", {"test_clips": 5}, [True, False, False]),
+        ("clip", {"test_crops": 1}, [True, False, False]),
+        ("clip", {"test_short_side": 20}, [True, False, False]),
+        ("clip", {"num_frames": 4}, [False, False, False]),
+        ("training", {"base_lr": 0.5}, [False, False, False]),
+    ],
+)
+def test_what_a_setting_determines(tmp_path, part, change, same):
+    run = config.load(small_run(tmp_path, "charades", checkpoint="/here/moco.pth"))
+    assert same_hashes(run, replace(run, **{part: replace(getattr(run, part), **change)})) == same
+
+
+@settings
+class LaterClip(config.Clip):
+    """How a later version may define clips."""
+
+    reverse: Switch = False
+
+
+def test_a_new_optional_setting_keeps_the_hashes_of_existing_runs(tmp_path):
+    run = config.load(small_run(tmp_path, "charades"))
+    assert same_hashes(run, replace(run, clip=LaterClip(**asdict(run.clip)))) == [True] * 3
+    assert same_hashes(run, replace(run, clip=LaterClip(**asdict(run.clip), reverse=True))) == [False] * 3
+
+
+@pytest.mark.parametrize(
+    ("name", "hashes"),
+    {
+        "ava_moco": ("06c16c8227f39f78", "f9efeee2e83c2ea3", "ad7f9b32e5146e73"),
+        "ava_scratch_vit_b": ("7059e3412ef27fc9", "a822e6b9f0f6a02a", "919b5fede8465c9a"),
+        "charades_moco": ("5e7753d5b8388b20", "508baa4b2fe8ddbc", "e16bcc8ce58eb915"),
+        "charades_scratch_vit_b": ("d768d1b9a7cfb845", "576d6d9153a3fb73", "86db02f549e4636c"),
+    }.items(),
+)
+def test_published_runs_keep_their_hashes(name, hashes):
+    """fixtures/runs: the config.yaml of runs that users may have trained, as version 0.2.0 wrote them."""
+    assert fingerprints(config.load(FIXTURES / f"runs/{name}.yaml")) == hashes, (
+        "trained runs of published settings would be refused. Never change the default of a setting, as it is not in "
+        "the hashes: add another setting, or set the new value in config/"
+    )

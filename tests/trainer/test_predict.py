@@ -17,7 +17,7 @@ from trainer.run_files import DamagedFile
 )
 def test_nothing_is_predicted_by_a_damaged_model(tmp_path, damage, error):
     run, path = config.load(small_run(tmp_path, "charades")), tmp_path / "model.pth"
-    torch.save({"fingerprint": config.fingerprint(run), "model": {"weight": torch.zeros(10_000)}}, path)
+    torch.save({"fingerprint": config.training_fingerprint(run), "model": {"weight": torch.zeros(10_000)}}, path)
     damage(path)
     words = rf"^{path}: damaged \({error}\); delete it; the training job writes it again from resume\.pth, without"
     with pytest.raises(DamagedFile, match=words):

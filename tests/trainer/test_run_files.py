@@ -9,7 +9,7 @@ import pytest
 from tests.helpers.damage import DAMAGES, empty, make_folder, truncate, write_noise
 from tests.helpers.small_run import small_run
 from trainer import config
-from trainer.config import fingerprint
+from trainer.config import result_fingerprint, training_fingerprint
 from trainer.run_files import DamagedFile, read_arrays, read_csv, read_json
 from trainer.score import score
 from trainer.utils.errors import InputError
@@ -133,8 +133,8 @@ def predicted_run(folder, scores=None, **changes):
     run, rng = replace(config.load(small_run(folder, "charades")), **changes), np.random.default_rng(0)
     arrays = {"target": rng.integers(0, 2, (6, 157)), "score": rng.random((6, 157)) if scores is None else scores}
     videos = np.array([f"video{number}" for number in range(6)])
-    np.savez_compressed(folder / "predictions.npz", fingerprint=fingerprint(run), video=videos, **arrays)
-    summary = {"epochs": 3, "gflops": 40.7, "fingerprint": fingerprint(run)}
+    np.savez_compressed(folder / "predictions.npz", fingerprint=result_fingerprint(run), video=videos, **arrays)
+    summary = {"epochs": 3, "gflops": 40.7, "fingerprint": training_fingerprint(run)}
     (folder / "summary.json").write_text(json.dumps(summary, indent=2))
     (folder / "environment.json").write_text(json.dumps({"time": "2026-11-25T08:00:00.000+00:00"}))
     return run

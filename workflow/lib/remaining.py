@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from trainer.config import fingerprint
+from trainer.config import training_fingerprint
 from trainer.run_files import DamagedFile, read_json
 from workflow.lib.experiment import Experiment, local_paths
 from workflow.lib.validation import read_run
@@ -57,7 +57,7 @@ def is_trained(folder, run: dict) -> bool:
         trained = read_json(f"{folder}/summary.json", fingerprint=str)["fingerprint"]
     except DamagedFile:
         return False
-    return trained == fingerprint(read_run(run))
+    return trained == training_fingerprint(read_run(run))
 
 
 def _ava_bytes(experiment):

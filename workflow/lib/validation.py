@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from trainer.config import Run, fingerprint, load, result_config
+from trainer.config import Run, load, result_config, result_fingerprint, training_config
 from trainer.metrics.bootstrap import LEVEL, fewest_resamples
 from trainer.models.backbones import BACKBONES
 from trainer.models.layouts import LAYOUTS
@@ -107,7 +107,9 @@ def check_trained(runs: dict[str, dict]):
             continue
         path = Path(folder, "config.yaml")
         on_gpus = path.is_file() and b"device: cuda" in path.read_bytes()
-        if on_gpus and (change := _change_of(path, run)):
+        # From resume.pth the training job writes the same weights again, for a prediction by other views.
+        decisive = training_config if Path(folder, "resume.pth").is_file() else result_config
+        if on_gpus and (change := _change_of(path, run, decisive)):
             raise InputError(
                 f"{folder}: its training {change}; give the --configfile of that training, or name another `results` "
                 "folder for this experiment, or delete this run to train it again"
@@ -120,16 +122,16 @@ def same_run(path, run: dict) -> Run | None:
         made = load(path)
     except InputError:
         return None
-    return made if fingerprint(made) == fingerprint(read_run(run)) else None
+    return made if result_fingerprint(made) == result_fingerprint(read_run(run)) else None
 
 
-def _change_of(path, run):
-    """Return how the run of a config.yaml differs from what config wants, or None.
+def _change_of(path, run, decisive):
+    """Return how the run of a config.yaml differs from what config wants in its ``decisive`` settings, or None.
 
     Of a damaged one it is not known; its resume checkpoint knows it, and training refuses to replace it.
     """
     try:
-        changes = compare(result_config(read_run(run)), result_config(load(path)))
+        changes = compare(decisive(read_run(run)), decisive(load(path)))
     except DamagedFile:
         return None
     except InputError as error:

@@ -8,7 +8,7 @@ import pytest
 
 from tests.helpers.config import published
 from tests.helpers.paths import ROOT
-from trainer.config import fingerprint
+from trainer.config import training_fingerprint
 from workflow.doctor import run_lines
 from workflow.lib.experiment import Experiment
 from workflow.lib.machine import Gpu
@@ -43,7 +43,7 @@ def finish(experiment, method, *jobs):
     }
     *earlier, last = [made | {"hours": hours, "gpus": ["a GPU"] * gpus} for hours, gpus in jobs]
     (path / "environment.json").write_text(json.dumps(last | {"earlier_jobs": earlier}))
-    (path / "summary.json").write_text(json.dumps({"fingerprint": fingerprint(run)}))
+    (path / "summary.json").write_text(json.dumps({"fingerprint": training_fingerprint(run)}))
 
 
 def test_reported_hours_follow_gpus_and_epochs(tmp_path):

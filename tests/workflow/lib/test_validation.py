@@ -448,6 +448,7 @@ RUN = yaml.safe_load((ROOT / "tests/fixtures/made_up_run.yaml").read_text())
         ({"model": {"droput": 0.25}}, r"its training is of another version \(.*config.yaml: model: unknown key droput"),
         ({"machine": {"workers": 7}}, None),
         ({"data": {"train": "/moved/list.csv"}}, None),
+        ({"clip": {"test_clips": 5}}, None),  # the same weights, written again from resume.pth
     ],
 )
 def test_a_run_that_was_trained_on_gpus_is_kept(tmp_path, trained, message):
@@ -463,6 +464,17 @@ def test_a_run_that_was_trained_on_gpus_is_kept(tmp_path, trained, message):
         validation.check_trained({str(tmp_path): RUN})
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(content | {"machine": RUN["machine"]}))
     validation.check_trained({str(tmp_path): RUN})  # minutes on a CPU
+
+
+def test_other_test_views_need_the_resume_checkpoint(tmp_path):
+    """Snakemake deletes model.pth before the training job, which would train again without resume.pth."""
+    content = merged(RUN, {"clip": {"test_clips": 5}, "machine": {"device": "cuda"}})
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(content))
+    (tmp_path / "model.pth").touch()
+    with pytest.raises(InputError, match=f"^{tmp_path}: its training has clip: test_clips 5, config says 1; give"):
+        validation.check_trained({str(tmp_path): RUN})
+    (tmp_path / "resume.pth").touch()
+    validation.check_trained({str(tmp_path): RUN})
 
 
 def test_a_run_of_the_config_is_checked():
