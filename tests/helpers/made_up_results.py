@@ -22,6 +22,10 @@ METHODS = {
 }
 RUN = yaml.safe_load((Path(__file__).parents[1] / "fixtures/made_up_run.yaml").read_text())
 RESAMPLES = 400
+ONE_SEED = (
+    "Differences between trainings (seeds) are not covered for methods with one seed; to cover them, set "
+    "charades: seeds: [0, 1, 2]."
+)
 CLASSES = ["bend/bow (at the waist)", "talk to (e.g., self, a person, a group)", "dance", "never seen"]
 
 

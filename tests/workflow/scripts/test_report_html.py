@@ -16,7 +16,7 @@ import yaml
 
 from tests.helpers.browser import needs_browser, overflow, title_of
 from tests.helpers.damage import empty, make_folder, truncate, write_noise
-from tests.helpers.made_up_results import CLASSES, METHODS, RUN, made_up, read, with_recipes, write_published
+from tests.helpers.made_up_results import CLASSES, METHODS, ONE_SEED, RUN, made_up, read, with_recipes, write_published
 from trainer.data.frame_archive import index_tar, write_index
 from trainer.utils.errors import InputError
 from workflow.lib.report import plot_style
@@ -118,6 +118,7 @@ def test_the_page_holds_everything(tmp_path):
         *("No pre-training", "40.0", "AVA difference", "AVA: mAP per method", "cnn: ava: dropout 0.5 0.25"),
         *("7.0.2-static", "4 of 4 runs finished", "-v, second 902", "commit", "AVA and Charades: mAP compared"),
         *("On AVA, 6 of 6 pairs of methods can be told apart.", "Charades: differences of mAP in points, 6 pairs"),
+        *("are not covered for methods with one seed; to cover them, set ava: seeds: [0, 1, 2].", ONE_SEED),
     ):
         assert said in words, said
     assert "pending" not in words

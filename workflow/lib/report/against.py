@@ -13,7 +13,13 @@ from trainer.utils.errors import InputError
 from workflow.lib.report.comparisons import difference_cells, joined, p_value_cells
 from workflow.lib.report.results import Results, read_per_class, read_results
 from workflow.lib.report.text_table import TextTable, cells
-from workflow.lib.report.uncertainty import bootstrapped_runs, class_names, resampled_classes, resampled_mean_ap
+from workflow.lib.report.uncertainty import (
+    bootstrapped_runs,
+    class_names,
+    one_seed_note,
+    resampled_classes,
+    resampled_mean_ap,
+)
 
 OTHER = "against "  # begins the other experiment's names, so that its seeds are drawn on their own
 
@@ -160,6 +166,7 @@ def text_table(results: Results, other: Results) -> TextTable:
         "Difference: here - there, with its interval of 95 % over the same resamples of the test videos. p (Holm) is "
     )
     note += f"corrected for the number of methods; at most {LEVEL} is bold."
+    note = " ".join([note, *one_seed_note(results, other)])
     return TextTable(f"{results.title}: mAP in percent", columns, note)
 
 
@@ -184,4 +191,5 @@ def statement(results: Results, other: Results) -> str:
     said = f"On {results.title}, {len(changed)} of {len(rows)} methods differ by more than chance"
     said += f": {joined(changed)}." if changed else "."
     missing = results.methods.label[[method for method in results.methods.index if method not in set(rows.method)]]
-    return said + (f" Not in both experiments: {joined(missing.tolist())}." if len(missing) else "")
+    said += f" Not in both experiments: {joined(missing.tolist())}." if len(missing) else ""
+    return " ".join([said, *one_seed_note(results, other)])

@@ -8,7 +8,7 @@ from trainer.datasets import DATASETS
 from trainer.utils.files import atomic_write
 from workflow.lib.report.results import Results, class_means, mean_map
 from workflow.lib.report.text_table import MISSING, Cell, TextTable, cells, highlight_best, latex, markdown, signed
-from workflow.lib.report.uncertainty import class_intervals, mean_ap_intervals, mean_ap_ranks
+from workflow.lib.report.uncertainty import class_intervals, mean_ap_intervals, mean_ap_ranks, one_seed_note
 
 # Equal for all seeds of a method; in the order of the table's columns.
 PROPERTIES = ["parameters", "gflops", "epochs", "videos_trained", "videos_tested"]
@@ -133,6 +133,7 @@ def note(results: Results) -> str:
     if results.bootstraps:
         resampled = "test videos and seeds" if several else "test videos"
         sentences.append(f"Brackets and ranks are intervals of 95 % over {resampled}.")
+        sentences += one_seed_note(results)
     if several and not (results.bootstraps and results.show_intervals):
         sentences.append("± is one standard deviation over seeds.")
     if sources := published_sources(results):

@@ -73,6 +73,16 @@ def class_intervals(results: Results) -> pd.DataFrame:
     return pd.DataFrame(resampled.intervals.reshape(-1, 2), index, ["ap_low", "ap_high"])
 
 
+def one_seed_note(*experiments: Results) -> list[str]:
+    """Return a sentence that says what intervals and p-values leave out if a method has one seed."""
+    seeds = {len(runs) for results in experiments for runs in bootstrapped_runs(results).values()}
+    sentence = (
+        "Differences between trainings (seeds) are not covered for methods with one seed; to cover them, set "
+        f"{experiments[0].dataset}: seeds: [0, 1, 2]."
+    )
+    return [sentence] if 1 in seeds else []
+
+
 def _resampled(results, metric, point, values, experiment) -> Resampled:
     methods, points, resampled = [], [], []
     for method, runs in bootstrapped_runs(results).items():

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from tests.helpers.browser import needs_browser, overflow
-from tests.helpers.made_up_results import made_up, read, run_config
+from tests.helpers.made_up_results import ONE_SEED, made_up, read, run_config
 from tests.helpers.paths import ROOT
 from trainer.config import Run, score_fingerprint
 from trainer.utils import settings
@@ -52,14 +52,17 @@ def test_a_change_of_all_methods_is_found(tmp_path):
     other = read_other(results, other_results(tmp_path, seeds=(3,), without=()))
     said = statement(results, other)
     assert said == (
-        "On Charades, 4 of 4 methods differ by more than chance: No pre-training, MoCo, VideoMoCo and Supervised."
+        "On Charades, 4 of 4 methods differ by more than chance: No pre-training, MoCo, VideoMoCo and Supervised. "
+        + ONE_SEED
     )
 
 
 def test_seeds_of_both_experiments_vary_on_their_own(tmp_path):
     results = made_up(tmp_path / "ours", seeds=(1, 2))
-    rows = method_differences(results, read_other(results, other_results(tmp_path, without=())))
+    other = read_other(results, other_results(tmp_path, without=()))
+    rows = method_differences(results, other)
     assert (rows.difference == 0).all() and (rows.high - rows.low > 2).all()  # the seeds lie 2 points apart
+    assert ONE_SEED not in statement(results, other)
 
 
 def test_changes_are_counted_by_corrected_p_values(tmp_path):

@@ -5,7 +5,8 @@ from itertools import combinations
 
 import pytest
 
-from tests.helpers.made_up_results import made_up, nearly_equal, read, with_recipes, write_published
+from tests.helpers.made_up_results import ONE_SEED, made_up, nearly_equal, read, with_recipes, write_published
+from workflow.lib.report import tables
 from workflow.lib.report.comparisons import indistinguishable, joined, pairs, statement, text_table
 from workflow.lib.report.text_table import markdown
 
@@ -28,7 +29,8 @@ def test_methods_of_different_recipes_are_not_compared(tmp_path):
         ["video_moco", "moco"],
     ]
     assert [statement(group) for group in results.comparable()] == [
-        f"On Charades with recipe {recipe}, 1 of 1 pair of methods can be told apart." for recipe in ("vit", "r2plus1d")
+        f"On Charades with recipe {recipe}, 1 of 1 pair of methods can be told apart. {ONE_SEED}"
+        for recipe in ("vit", "r2plus1d")
     ]
     assert [len(text_table(group).rows) for group in results.comparable()] == [1, 1]
 
@@ -36,15 +38,27 @@ def test_methods_of_different_recipes_are_not_compared(tmp_path):
 def test_methods_of_several_recipes_may_compare(tmp_path):
     results = with_recipes(made_up(tmp_path), "r2plus1d", "low_rate", "r2plus1d", "r2plus1d")
     results = replace(results, methods=results.methods.assign(group="r2plus1d"))
-    assert statement(results) == "On Charades, 6 of 6 pairs of methods can be told apart."
+    assert statement(results) == f"On Charades, 6 of 6 pairs of methods can be told apart. {ONE_SEED}"
     assert text_table(results).note.endswith("The recipe is r2plus1d, for MoCo low_rate.")
+
+
+@pytest.mark.parametrize(
+    ("without", "said"),
+    [((), False), ([("moco", 1), ("moco", 2)], True), ([("moco", seed) for seed in (1, 2, 3)], False)],
+)
+def test_differences_between_trainings_are_covered_by_several_seeds_of_each_method(tmp_path, without, said):
+    results = made_up(tmp_path, seeds=(1, 2, 3), without=without)
+    words = statement(results), text_table(results).note, tables.text_table(results).note
+    assert [ONE_SEED in one for one in words] == [said] * 3
 
 
 def test_the_statement_names_what_cannot_be_told_apart(tmp_path):
     results = made_up(tmp_path)
-    assert statement(results) == "On Charades, 6 of 6 pairs of methods can be told apart."
+    assert statement(results) == f"On Charades, 6 of 6 pairs of methods can be told apart. {ONE_SEED}"
     said = statement(nearly_equal(results, "moco", "video_moco", by=0.001))
-    assert said == "On Charades, 5 of 6 pairs of methods can be told apart. These cannot: VideoMoCo and MoCo."
+    assert said == (
+        f"On Charades, 5 of 6 pairs of methods can be told apart. These cannot: VideoMoCo and MoCo. {ONE_SEED}"
+    )
 
 
 def test_the_statement_is_by_corrected_p_values(tmp_path):
@@ -56,7 +70,7 @@ def test_the_statement_is_by_corrected_p_values(tmp_path):
 
 def test_the_statement_gives_the_agreement_with_the_published_ranking(tmp_path):
     results = made_up(tmp_path, published=write_published(tmp_path / "published.tsv"))
-    assert statement(results).endswith("Kendall's τ with the published ranking is 1.00 [1.00, 1.00].")
+    assert statement(results).endswith(f"Kendall's τ with the published ranking is 1.00 [1.00, 1.00]. {ONE_SEED}")
     assert "[0.33, 1.00]" in statement(nearly_equal(results, "moco", "video_moco", by=0.001))
 
 
