@@ -123,7 +123,7 @@ def decode(uri: str) -> np.ndarray:
 def draw_published(config: Path) -> Figure:
     """Draw the published mAP of the methods with recipe r2plus1d, which compare: one dataset against another."""
     methods = pd.read_csv(config / "methods.tsv", sep="\t", keep_default_na=False, comment="#").set_index("method")
-    methods = methods[methods.recipe == "r2plus1d"]
+    methods = methods[methods.recipe == "r2plus1d"].assign(group="r2plus1d")
     tables = {dataset: read_published(config / "published.tsv", dataset) for dataset in DATASETS}
     methods = methods[[all(name in table.index for table in tables.values()) for name in methods.index]]
     results = [
