@@ -27,7 +27,7 @@ ADVICE = {
 }
 # Exceptions that readers raise on a damaged file; those of pandas, json and UTF-8 are ValueErrors.
 DAMAGE = (
-    *(OSError, TypeError, ValueError, ArithmeticError, EOFError, LookupError, RecursionError, RuntimeError),
+    *(OSError, ValueError, ArithmeticError, EOFError, LookupError, RecursionError, RuntimeError),
     *(zipfile.BadZipFile, zlib.error),
 )
 

@@ -69,10 +69,13 @@ def _fit(run, folder, group, check_held):
 
     began = time.monotonic()
 
+    def note_hours():
+        state.jobs[-1]["hours"] = round((time.monotonic() - began) / 3600, 4)
+
     def save():
         if group.is_main:
             check_held()
-            state.jobs[-1]["hours"] = round((time.monotonic() - began) / 3600, 4)
+            note_hours()
             checkpointing.save(folder / "resume.pth", run, model, state, optimizer)
 
     preemption = PreemptionHandler(run.machine.checkpoint_minutes, losses.read, save, group.is_main)
@@ -85,6 +88,8 @@ def _fit(run, folder, group, check_held):
         preemption.checkpoint_if_due()
     if group.is_main:
         check_held()
+        if unfinished:
+            note_hours()
         write_results(folder, run, model, state, clips)
 
 

@@ -9,7 +9,7 @@ from trainer.run_files import DamagedFile
 from workflow.lib.experiment import Experiment
 from workflow.lib.machine import Gpu
 from workflow.lib.remaining import is_trained, run_folders
-from workflow.lib.report.results import read_jobs
+from workflow.lib.training_jobs import read_jobs
 
 # Of a run by the authors: GPU hours, epochs, GPUs.
 REPORTED = {("ava", "r2plus1d"): (32, 20, "4 GTX 1080 Ti"), ("charades", "r2plus1d"): (8, 57, "an A6000")}

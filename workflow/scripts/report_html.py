@@ -15,10 +15,11 @@ from workflow.lib.report.examples import best_run_examples
 from workflow.lib.report.failures import find_failures
 from workflow.lib.report.figures import find_figure
 from workflow.lib.report.page import inline_svg, render
-from workflow.lib.report.results import Results, read_all, read_jobs
+from workflow.lib.report.results import Results, read_all
 from workflow.lib.report.step_costs import step_costs
 from workflow.lib.report.tables import side_by_side_text_tables, text_table
 from workflow.lib.rule_script import rule_script
+from workflow.lib.training_jobs import read_jobs
 
 # Okabe and Ito's palette, the colors on which black digits can be read.
 BOX_COLORS = ["#56B4E9", "#E69F00", "#F0E442", "#009E73", "#CC79A7"]

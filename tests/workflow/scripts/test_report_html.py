@@ -285,6 +285,7 @@ def test_cost_is_summed_by_step_and_dataset(tmp_path):
         ("finetune/ava/moco/seed0.tsv", 7200, "2048"),
         ("finetune/ava/tclr/seed0.tsv", 3600, "1024"),
         ("finetune/ava/gone/seed0.tsv", 3600, "1024"),
+        ("predict/ava/tclr/seed0.tsv", 3600, "1024"),
         ("finetune/charades/moco/seed1.tsv", 1800, "-"),
         ("index_charades.tsv", 36, "-"),
     ):
@@ -292,16 +293,17 @@ def test_cost_is_summed_by_step_and_dataset(tmp_path):
         (tmp_path / path).write_text(f"s\th:m:s\tmax_rss\n{seconds}\t0:00:00\t{memory}\n")
         os.utime(tmp_path / path, (seconds, seconds))
     jobs_of_runs = {
-        "ava/moco/seed0": [{"gpus": ["one"] * 4}],
-        "ava/tclr/seed0": [{"gpus": ["one"] * 2, "hours": 1.5}, {"gpus": ["one"] * 4}],
-        "charades/moco/seed1": [{"gpus": ["one"]}],
+        "ava/moco/seed0": [{"gpus": ["one"] * 4, "hours": 1.9}],
+        "ava/tclr/seed0": [{"gpus": ["one"] * 2, "hours": 1.5}, {"gpus": ["one"] * 4, "hours": 0.9}],
+        "charades/moco/seed1": [{"gpus": ["one"], "hours": 8.0}],  # its last job only wrote the outputs again
     }
     costs = step_costs(tmp_path, jobs_of_runs).set_index(["step", "dataset"])
     ava = costs.loc["finetune", "ava"]
-    assert (ava.jobs, ava.hours, ava.longest, ava.gpu_hours, ava.memory) == (2, 4.5, 2.5, 15, 2)
-    assert costs.loc[("finetune", "charades"), "gpu_hours"] == 0.5
+    assert (ava.jobs, ava.hours, ava.longest, ava.gpu_hours, ava.memory) == (3, 4.5, 2, 15, 2)
+    assert costs.loc[("finetune", "charades"), "gpu_hours"] == 8
+    assert tuple(costs.loc[("predict", "ava"), ["jobs", "hours", "gpu_hours"]]) == (1, 1, 4)
     assert costs.loc[("cut_film", ""), "gpu_hours"] == 0
-    assert list(costs.index.get_level_values(0)) == ["index_charades", "cut_film", "finetune", "finetune"]
+    assert list(costs.index.get_level_values(0)) == ["index_charades", "cut_film", "finetune", "finetune", "predict"]
     assert step_costs(tmp_path / "nothing", {}).empty
 
 

@@ -1,8 +1,6 @@
 """The finished runs of a dataset, read once for tables, figures and the report page."""
 
-import math
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +10,10 @@ from trainer.config import Run, score_fingerprint
 from trainer.datasets import DATASETS
 from trainer.run_files import DamagedFile, explain_damage, read_csv, read_json
 from trainer.utils.settings import read
-from trainer.utils.text import check_label, quoted
+from trainer.utils.text import check_label
 from workflow.lib.report.bootstraps import check_paired, read_bootstrap
 from workflow.lib.settings import PublishedRow
+from workflow.lib.training_jobs import read_jobs
 from workflow.lib.validation import read_table
 
 
@@ -131,29 +130,6 @@ def read_metrics(folder, run) -> dict | None:
     if epochs.tolist() != list(range(1, metrics["epochs"] + 1)):
         raise DamagedFile(f"{folder}/history.csv", f"damaged (lacks some of {metrics['epochs']} epochs)")
     return metrics | {"protocol": settings.data.protocol}
-
-
-def read_jobs(folder) -> list[dict]:
-    """Return when, by which code, on what and for how many hours (0: not known) each job trained a run."""
-    path = f"{folder}/environment.json"
-    last = read_json(path, time=str)
-    with explain_damage(path):
-        jobs = [*last.pop("earlier_jobs", []), last]
-        return [_job(job) for job in jobs]
-
-
-def _job(content):
-    """Return what is known of a job; raise an exception of `run_files.DAMAGE` if it is not as the trainer writes it."""
-    kinds = {"time": str, "code": str, "processor": str, "packages": dict, "gpus": list, "hours": float}
-    job = {"gpus": [], "hours": 0.0} | content
-    if wrong := [name for name, kind in kinds.items() if not isinstance(job[name], kind)]:
-        raise ValueError(f"{wrong[0]}: expected {kinds[wrong[0]].__name__}, got {quoted(str(job[wrong[0]]))}")
-    datetime.fromisoformat(job["time"])
-    if not isinstance(job["packages"]["torch"], str):
-        raise ValueError("packages: torch: expected text")
-    if not 0 <= job["hours"] < math.inf:
-        raise ValueError(f"hours: expected a number, got {job['hours']}")
-    return job
 
 
 def read_per_class(folder) -> pd.DataFrame:

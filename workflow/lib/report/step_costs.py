@@ -12,7 +12,7 @@ from trainer.utils.files import check_last_line
 log = logging.getLogger(__name__)
 
 HOUR = 3600
-NO_GPU = {"gpus": []}  # of jobs that train nothing
+NO_TRAINING = [{"gpus": [], "hours": 0.0}]
 UNMEASURED = ("-", "NA")  # the memory of a job that was too short
 
 
@@ -20,7 +20,7 @@ def step_costs(folder, jobs_of_runs: dict[str, list[dict]], partial=False) -> pd
     """Return the cost of each step and dataset, a row each, in the order in which the steps' first jobs ended.
 
     ``folder`` holds <step>.tsv or <step>/**/*.tsv. ``jobs_of_runs``: the jobs that trained each finished run, by
-    "dataset/method/seed0", see `results.read_jobs`; other runs do not count. Raises DamagedFile if a benchmark file is
+    "dataset/method/seed0", see `training_jobs`; other runs do not count. Raises DamagedFile if a benchmark file is
     damaged; with ``partial``, its job does not count, as Snakemake may be writing it.
     Columns: step, dataset, jobs, hours (sum of the jobs' wall time), longest (h, longest job), gpu_hours, memory (GB,
     largest job).
@@ -39,12 +39,11 @@ def step_costs(folder, jobs_of_runs: dict[str, list[dict]], partial=False) -> pd
                 raise
             log.warning("%s", error)
             continue
-        *earlier, last = jobs_of_runs.get(name, [NO_GPU])
-        gpu_hours = hours * len(last["gpus"])
-        if step == "finetune":  # of a run that was interrupted, Snakemake measures the last job alone
-            hours += sum(job["hours"] for job in earlier)
-            gpu_hours += sum(job["hours"] * len(job["gpus"]) for job in earlier)
-        jobs.append({"step": step, "dataset": dataset, "hours": hours, "gpu_hours": gpu_hours, "memory": memory})
+        *earlier, last = jobs_of_runs.get(name, NO_TRAINING)
+        if step == "finetune":  # Snakemake measured the last job alone; one that found the run finished trained nothing
+            jobs += [_cost(step, dataset, job["hours"], job, math.nan) for job in earlier]
+            hours = max(hours, last["hours"])
+        jobs.append(_cost(step, dataset, hours, last, memory))
     columns = ["step", "dataset", "jobs", "hours", "longest", "gpu_hours", "memory"]
     if not jobs:
         return pd.DataFrame(columns=columns)
@@ -60,6 +59,11 @@ def step_costs(folder, jobs_of_runs: dict[str, list[dict]], partial=False) -> pd
         )
         .reset_index()[columns]
     )
+
+
+def _cost(step, dataset, hours, job, memory):
+    gpu_hours = hours * len(job["gpus"])
+    return {"step": step, "dataset": dataset, "hours": hours, "gpu_hours": gpu_hours, "memory": memory}
 
 
 def _measured(path):
