@@ -90,9 +90,13 @@ def _explain(kind, error, renamed):
     elif found["type"] == "float_type" and re.fullmatch(r"[-+]?[0-9.]+[eE][-+]?[0-9]+", str(found["input"])):
         words = f"{found['input']!r} is text in YAML; a number with an exponent needs a dot and a sign, as in 1.0e-3"
     else:
-        words = f"expected {choices or _expected(found)}, got {value_text(found['input'])}"
+        expected, got = choices or _expected(found), value_text(found["input"])
+        words = f"expected {expected}, got {got}"
         if found["type"] in ("int_type", "float_type", "bool_type") and _is_quoted(found["input"]):
-            words += ", which is text; write it without quotes into a file, as --config makes text of all within { }"
+            words = (
+                f"expected {expected}, got the text {got}. In a file, write it without quotes. Values within {{ }} of "
+                "--config are always text: set them in a file"
+            )
     return f"{key}: {words}" if key else words
 
 
