@@ -219,12 +219,13 @@ class Recipe(Tuning):
     def test_settings(self) -> tuple:
         """What methods must share so that their scores compare: how they are tested, and whether the backbone learns.
 
-        A frozen backbone is another experiment, although it is tested alike.
+        The crop is among them, as Charades' head averages over windows of its size also at test. A frozen backbone is
+        another experiment, although it is tested alike.
         """
         clip, boxes = self.clip, self.boxes
         return (
             *(self.frozen, self.protocol),
-            *(clip.num_frames, clip.stride, clip.lead, clip.test_side, clip.test_clips, clip.test_crops),
+            *(clip.num_frames, clip.stride, clip.lead, clip.crop, clip.test_side, clip.test_clips, clip.test_crops),
             *(boxes.min_score, boxes.convention, boxes.extension, boxes.weight_by_score),
         )
 

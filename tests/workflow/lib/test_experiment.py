@@ -384,6 +384,7 @@ def test_methods_that_are_trained_differently_compare(tmp_path, changes):
         ("charades", {"clip": {"num_frames": 16}}),
         ("charades", {"clip": {"stride": 4}}),
         ("charades", {"clip": {"crop": 96}}),
+        ("charades", {"clip": {"crop": 96, "test_short_side": 112}}),
         ("charades", {"frozen": True, "training": {"precise_bn_batches": 0}}),
         ("ava", {"clip": {"lead": 20}}),
         ("ava", {"boxes": {"min_score": 0.8}}),
