@@ -345,15 +345,21 @@ class Experiment:
     def groups(self) -> pd.Series:
         """The group of each method: methods of one group are tested alike on all datasets, so their scores compare.
 
-        It has the name of its first recipe in the methods table. Recipes of other kinds of backbones are not in it.
+        It has the name of its first recipe in the methods table, and that of the kind of backbones if another kind has
+        the recipe, too.
         """
-        groups, first = {}, {}
+        names = {}
         rows = self.all_methods[self.all_methods.index.isin(self.methods.index)]
-        for recipe, users in rows.groupby("recipe", sort=False):
-            kinds = frozenset(BACKBONES[backbone].recipe for backbone in users.backbone)
-            tests = (self.config.recipes[recipe][dataset].test_settings for dataset in self.config.datasets)
-            groups[recipe] = first.setdefault((kinds, *tests), recipe)
-        return self.methods.recipe.map(groups)
+        for row in rows.itertuples():
+            if (tests := self._tests(row)) not in names:
+                taken = row.recipe in names.values()
+                names[tests] = f"{row.recipe} ({BACKBONES[row.backbone].recipe})" if taken else row.recipe
+        return pd.Series({row.Index: names[self._tests(row)] for row in self.methods.itertuples()})
+
+    def _tests(self, row):
+        """Return what a method must share with another so that their scores compare."""
+        recipe = self.config.recipes[row.recipe]
+        return (BACKBONES[row.backbone].recipe, *(recipe[dataset].test_settings for dataset in self.config.datasets))
 
     def results(self, datasets: Iterable[str]) -> list[dict]:
         """Return the arguments of `workflow.lib.report.results.read_results` for each dataset.

@@ -407,6 +407,22 @@ def test_each_kind_of_backbone_is_a_group_of_its_own(tmp_path):
     assert own.groups.tolist() == ["r2plus1d", "vit"]
 
 
+def test_kinds_of_backbones_with_one_recipe_are_two_groups(tmp_path):
+    clip = {"num_frames": 16, "stride": 8, "crop": 112, "short_side_range": [128, 160]}
+    recipes = {name: {"charades": {"clip": clip}} for name in ("r2plus1d", "vit")}
+    row = ROW | {"backbone": "vit_b_16", "recipe": "r2plus1d"}
+    methods = ["moco", "mine", "supervised", "scratch_vit_b"]
+    own = local_experiment(tmp_path, row, datasets=["charades"], methods=methods, recipes=recipes)
+    assert own.groups.to_dict() == {
+        "moco": "r2plus1d",
+        "supervised": "r2plus1d",
+        "mine": "vit",
+        "scratch_vit_b": "vit",
+    }
+    alone = local_experiment(tmp_path, row, datasets=["charades"], methods=methods[:2], recipes=recipes)
+    assert alone.groups.to_dict() == {"moco": "r2plus1d", "mine": "r2plus1d (vit)"}
+
+
 def test_a_predicted_run_keeps_its_machine(tmp_path):
     run = "charades", "moco", 0
     folder = tmp_path / "runs/charades/moco/seed0"
