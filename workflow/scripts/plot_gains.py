@@ -13,8 +13,8 @@ MAX_CLASSES = 15
 def gains(results: Results) -> pd.DataFrame:
     """Return the average precision of methods (rows) and classes (columns) minus that without pre-training, in points.
 
-    Without pre-training, but in the same group. The class with the largest mean gain of the self-supervised methods is
-    first. Empty while too few runs are finished.
+    Without pre-training, but by the same recipe, or else in the same group. The class with the largest mean gain of the
+    self-supervised methods is first. Empty while too few runs are finished.
     """
     gain = pd.concat(map(_gains, results.comparable()))
     ours = gain[gain.index.isin(results.pretrained("self-supervised"))]
@@ -23,9 +23,12 @@ def gains(results: Results) -> pd.DataFrame:
 
 def _gains(results):
     values = class_means(results)
-    baseline = values[values.index.isin(results.pretrained("none"))]
-    others = values.drop(baseline.index)
-    return pd.DataFrame() if baseline.empty or others.empty else others - baseline.mean()
+    gain = {
+        method: values.loc[method] - values.loc[baselines].mean()
+        for method in values.index.difference(results.pretrained("none"), sort=False)
+        if len(baselines := results.baselines(method))
+    }
+    return pd.DataFrame(gain).T
 
 
 def plot_gains(results: Results) -> Figure:

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import tarfile
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -261,6 +262,15 @@ def test_without_a_baseline_failures_are_of_the_best_method_alone(tmp_path):
     assert [run.method for run in found.runs] == ["Supervised"] and found.classes is None
     other = with_recipes(made_up(tmp_path / "all"), "vit", "r2plus1d", "r2plus1d", "r2plus1d")
     assert [run.method for run in find_failures(other.comparable()[1]).runs] == ["Supervised"]
+
+
+def test_failures_are_beside_no_pretraining_by_the_recipe_of_the_best_method(tmp_path):
+    results = with_recipes(made_up(tmp_path), "r2plus1d", "low_rate", "r2plus1d", "low_rate")
+    results = replace(results, methods=results.methods.assign(group="r2plus1d"))
+    results.methods.loc["moco", "pretraining"] = "none"
+    found = find_failures(results)
+    assert [run.method for run in found.runs] == ["Supervised", "MoCo"]
+    assert "AP of MoCo" in found.classes.columns
 
 
 def test_each_recipe_has_its_own_examples_and_failures(tmp_path):

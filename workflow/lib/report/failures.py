@@ -51,11 +51,10 @@ class Failures:
 
 def find_failures(results: Results) -> Failures:
     """Return the failures of the method with the highest mAP, and of no pre-training; ``results``: of one group."""
-    means = mean_map(results).dropna()
-    best = means.idxmax()
-    baseline = [method for method in results.pretrained("none") if method in means.index and method != best]
+    best = mean_map(results).idxmax()
+    baseline = results.baselines(best).drop(best, errors="ignore")
     runs = [run_failures(results, method) for method in [best, *baseline[:1]]]
-    classes = explain_difference(results, best, baseline[0]) if baseline else None
+    classes = explain_difference(results, best, baseline[0]) if len(baseline) else None
     return Failures(results.heading, runs, classes)
 
 

@@ -53,6 +53,15 @@ class Results:
         """Return the methods with one of these kinds of pre-training."""
         return self.methods.index[self.methods.pretraining.isin(kinds)]
 
+    def baselines(self, method) -> pd.Index:
+        """Return the finished methods without pre-training that show what a method of this group gains.
+
+        They are those of the method's own recipe. If none of these is finished, all of the group count.
+        """
+        finished = self.methods[(self.methods.pretraining == "none") & self.methods.index.isin(self.runs.method)]
+        own = finished[finished.recipe == self.methods.recipe[method]]
+        return finished.index if own.empty else own.index
+
     def comparable(self) -> list["Results"]:
         """Return the results of each group of methods whose scores compare."""
         return self._split("group")

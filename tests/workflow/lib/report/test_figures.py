@@ -118,6 +118,26 @@ def test_gains_are_over_no_pretraining_of_the_same_group(tmp_path):
         assert gain.loc[method].tolist() == (values.loc[method] - values.loc[baseline])[gain.columns].tolist()
 
 
+@pytest.mark.parametrize(
+    ("recipes", "without", "baselines"),
+    [
+        (["a", "a", "b", "b"], (), {"supervised": ["moco"], "video_moco": ["scratch"]}),
+        (["a", "a", "b", "b"], [("moco", 1)], {"supervised": ["scratch"], "video_moco": ["scratch"]}),
+        (["a", "a", "a", "b"], (), {"supervised": ["scratch", "moco"], "video_moco": ["scratch", "moco"]}),
+    ],
+)
+def test_gains_are_over_no_pretraining_by_the_own_recipe_if_it_is_finished(tmp_path, recipes, without, baselines):
+    results = made_up(tmp_path, without=without)
+    methods = results.methods.loc[["scratch", "video_moco", "moco", "supervised"]].assign(recipe=recipes)
+    methods.loc["moco", "pretraining"] = "none"
+    results = replace(results, methods=methods)
+    gain, values = gains(results), class_means(results)
+    assert sorted(gain.index) == sorted(baselines)
+    for method, own in baselines.items():
+        expected = values.loc[method] - values.loc[own].mean()
+        assert gain.loc[method].tolist() == pytest.approx(expected[gain.columns].tolist())
+
+
 def test_a_point_per_method_finished_on_both(tmp_path):
     datasets = [made_up(tmp_path, "ava", (0,)), made_up(tmp_path, "charades", (1,), without=[("moco", 1)])]
     figure = plot_dataset_scatter(datasets)
