@@ -127,15 +127,7 @@ def note(results: Results) -> str:
     if "official_mAP" in results.runs:
         sentences.append("mAP is by the recipe's protocol, Official by ActivityNet's; both skip the excluded seconds.")
         sentences.append("By how much the two differ depends on duplicate detections.")
-    several = results.runs["seed"].nunique() > 1
-    if several:
-        sentences.append("mAP is the mean over seeds.")
-    if results.bootstraps:
-        resampled = "test videos and seeds" if several else "test videos"
-        sentences.append(f"Brackets and ranks are intervals of 95 % over {resampled}.")
-        sentences += one_seed_note(results)
-    if several and not (results.bootstraps and results.show_intervals):
-        sentences.append("± is one standard deviation over seeds.")
+    sentences += interval_sentences([results], ranks=True)
     if sources := published_sources(results):
         sentences.append(f"Published numbers are from {sources}.")
     sentences += recipes_and_backbones(results)
@@ -145,6 +137,24 @@ def note(results: Results) -> str:
         sentences.append(f"{results.pending} of {results.methods.wanted.sum()} runs are pending.")
     sentences += damage(results)
     return " ".join(sentences)
+
+
+def interval_sentences(datasets: list[Results], ranks: bool) -> list[str]:
+    """Return the sentences that explain means, brackets and ± of a table of ``datasets``, with ``ranks`` or without."""
+    sentences, resampled = [], []
+    for results in datasets:
+        of = f" of {results.title}" if len(datasets) > 1 else ""
+        several = results.runs["seed"].nunique() > 1
+        shown = ["brackets"] * results.show_intervals + ["ranks"] * ranks
+        if several:
+            sentences.append(f"mAP{of} is the mean over seeds.")
+        if results.bootstraps and shown:
+            over = "test videos and seeds" if several else "test videos"
+            sentences.append(f"{' and '.join(shown).capitalize()}{of} are intervals of 95 % over {over}.")
+            resampled.append(results)
+        if several and not (results.bootstraps and results.show_intervals):
+            sentences.append(f"±{of} is one standard deviation over seeds.")
+    return sentences + one_seed_note(*resampled)
 
 
 def damage(results: Results) -> list[str]:
@@ -194,7 +204,7 @@ def side_by_side_text_tables(datasets: list[Results]) -> list[TextTable]:
 
 def _side_by_side_text_table(datasets):
     columns = {"Method": cells(datasets[0].methods.label)}
-    sentences = []
+    sentences = interval_sentences(datasets, ranks=False)
     for results in datasets:
         rows = table(results).set_index("method")
         columns[results.title] = mean_ap_cells(results)

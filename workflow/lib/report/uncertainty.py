@@ -75,12 +75,15 @@ def class_intervals(results: Results) -> pd.DataFrame:
 
 def one_seed_note(*experiments: Results) -> list[str]:
     """Return a sentence that says what intervals and p-values leave out if a method has one seed."""
-    seeds = {len(runs) for results in experiments for runs in bootstrapped_runs(results).values()}
-    sentence = (
-        "Differences between trainings (seeds) are not covered for methods with one seed; to cover them, set "
-        f"{experiments[0].dataset}: seeds: [0, 1, 2]."
-    )
-    return [sentence] if 1 in seeds else []
+    of_one_seed = [
+        f"{results.dataset}: seeds: [0, 1, 2]"
+        for results in experiments
+        for runs in bootstrapped_runs(results).values()
+        if len(runs) == 1
+    ]
+    settings = " and ".join(dict.fromkeys(of_one_seed))
+    sentence = "Differences between trainings (seeds) are not covered for methods with one seed; to cover them, set "
+    return [f"{sentence}{settings}."] if settings else []
 
 
 def _resampled(results, metric, point, values, experiment) -> Resampled:

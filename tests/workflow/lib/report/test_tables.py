@@ -14,6 +14,7 @@ import pytest
 from tests.helpers.made_up_results import (
     ALIKE,
     CLASSES,
+    ONE_SEED,
     RUN,
     made_up,
     read,
@@ -282,6 +283,35 @@ def test_both_datasets_side_by_side(tmp_path):
         *("Charades", "Charades published", "Charades difference"),
     ]
     assert [row[0].text for row in text.rows] == ["No pre-training", "MoCo", "VideoMoCo", "Supervised"]
+
+
+@pytest.mark.parametrize(
+    ("show_intervals", "said"),
+    [
+        (
+            True,
+            "Brackets of AVA are intervals of 95 % over test videos. mAP of Charades is the mean over seeds. "
+            "Brackets of Charades are intervals of 95 % over test videos and seeds. "
+            f"{ONE_SEED.replace('charades', 'ava')}",
+        ),
+        (False, "mAP of Charades is the mean over seeds. ± of Charades is one standard deviation over seeds."),
+    ],
+)
+def test_brackets_and_seeds_side_by_side_are_explained(tmp_path, show_intervals, said):
+    datasets = [made_up(tmp_path, "ava", (0,)), made_up(tmp_path, "charades", (1, 2))]
+    [text] = side_by_side_text_tables([replace(results, show_intervals=show_intervals) for results in datasets])
+    assert text.note == said
+
+
+def test_datasets_with_one_seed_are_named_side_by_side(tmp_path):
+    [text] = side_by_side_text_tables([made_up(tmp_path, "ava", (0,)), made_up(tmp_path, "charades")])
+    assert text.note.endswith("to cover them, set ava: seeds: [0, 1, 2] and charades: seeds: [0, 1, 2].")
+
+
+@pytest.mark.parametrize(("show_intervals", "word"), [(True, "Brackets and ranks"), (False, "Ranks")])
+def test_a_table_explains_what_it_shows(tmp_path, show_intervals, word):
+    results = replace(made_up(tmp_path), show_intervals=show_intervals)
+    assert text_table(results).note.startswith(f"{word} are intervals of 95 % over test videos. {ONE_SEED}")
 
 
 IN_ANY_LOCALE = r"""
