@@ -7,6 +7,7 @@ Without --backbone it is the one that fits best. --add appends a row for the fil
 """
 
 import argparse
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from shlex import quote
@@ -17,11 +18,11 @@ from trainer.models.backbones import BACKBONES
 from trainer.models.checkpoints import find_backbone, named_tensors
 from trainer.models.layouts import LAYOUTS, as_published
 from trainer.models.matching import closest_backbone, group_keys, match_layout, named_shapes
-from trainer.models.methods_table import LOCAL_TABLE, PUBLISHED_TABLE, add_method, baselines
+from trainer.models.methods_table import DEFAULTS, LOCAL_TABLE, PUBLISHED_TABLE, add_method, baselines
 from trainer.models.safe_load import Placeholder, read_checkpoint
 from trainer.models.vit_files import family
 from trainer.utils.errors import exit_on_input_error
-from trainer.utils.text import printable, shortened, shown
+from trainer.utils.text import printable, quoted, shortened, shown
 
 MOST_LINES = 50  # printed of the entries and of the groups
 
@@ -63,17 +64,39 @@ def _arguments(argv):
     )
     parser.add_argument("file", type=Path, help="checkpoint: .pth, .pt, .pth.tar, ... of torch.save, or .safetensors")
     parser.add_argument("--backbone", choices=BACKBONES, help="default: the one that fits best")
-    parser.add_argument("--layout", choices=["auto", *LAYOUTS], default="auto", help="default: auto")
+    parser.add_argument("--layout", choices=["auto", *LAYOUTS], default=DEFAULTS["layout"], help="default: %(default)s")
     added = parser.add_argument_group("a row of your own table of methods")
     added.add_argument("--add", metavar="LABEL", help="name in tables and figures; the id is made from it")
     added.add_argument("--table", type=Path, default=LOCAL_TABLE, help="default: config/local_methods.tsv")
     added.add_argument("--recipe", metavar="NAME", help="of config/recipes.yaml; default: the backbone's")
-    added.add_argument("--pretraining", choices=["self-supervised", "supervised"], default="self-supervised")
-    added.add_argument("--channel-order", choices=["rgb", "bgr"], default="rgb", help="default: rgb")
-    added.add_argument("--mean", metavar="M[,M,M]", help="subtracted from pixels in [0, 1]; default: the backbone's")
-    divided = "by which the difference is divided; default: 0.225"
-    added.add_argument("--std", metavar="S[,S,S]", default="0.225", help=divided)
+    for column, choices in ("pretraining", ["self-supervised", "supervised"]), ("channel_order", ["rgb", "bgr"]):
+        option = f"--{column.replace('_', '-')}"
+        added.add_argument(option, choices=choices, default=DEFAULTS[column], help="default: %(default)s")
+    subtracted = "subtracted from pixels in [0, 1]; default: the backbone's"
+    added.add_argument("--mean", metavar="M[,M,M]", type=_mean, help=subtracted)
+    divided = "by which the difference is divided; default: %(default)s"
+    added.add_argument("--std", metavar="S[,S,S]", type=_std, default=DEFAULTS["std"], help=divided)
     return parser.parse_args(argv)
+
+
+def _mean(text):
+    return _checked_numbers(text, "at least 0", lambda number: number >= 0)
+
+
+def _std(text):
+    return _checked_numbers(text, "above 0", lambda number: number > 0)
+
+
+def _checked_numbers(text, bound, fits):
+    """Return ``text`` if it is a finite number that ``fits``, or three of them; they stay as they were written."""
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if len(numbers) not in (1, 3) or not all(math.isfinite(number) and fits(number) for number in numbers):
+        expected = f"a number {bound}, or three with commas between them for red, green and blue"
+        raise argparse.ArgumentTypeError(f"expected {expected}, got {quoted(text)}")
+    return text
 
 
 def _print_lines(lines):

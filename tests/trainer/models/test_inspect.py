@@ -143,6 +143,25 @@ def test_add_to_the_default_table(hollow, tmp_path, capsys, monkeypatch):
     ]
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "bound"),
+    [
+        ("--mean", "abc", "at least 0"),
+        ("--mean", "-0.1", "at least 0"),
+        ("--mean", "0.1,0.2", "at least 0"),
+        ("--std", "0", "above 0"),
+        ("--std", "0.2,0.2,0", "above 0"),
+        ("--std", "inf", "above 0"),
+    ],
+)
+def test_a_row_that_the_workflow_would_refuse_is_not_added(option, value, bound, tmp_path, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["mine.pth", "--add", "Mine", "--table", str(tmp_path / "table.tsv"), f"{option}={value}"])
+    assert ended.value.code == 2
+    expected = f"a number {bound}, or three with commas between them for red, green and blue"
+    assert f"argument {option}: expected {expected}, got '{value}'" in capsys.readouterr().err
+
+
 def test_add_writes_nothing_for_a_file_that_does_not_fit(hollow, tmp_path, capsys):
     path = saved(hollow["r3d_18"], tmp_path / "mine.pth")
     with pytest.raises(SystemExit):
