@@ -29,7 +29,7 @@ def plot_ranking(results: Results) -> Figure:
         axes.text(-0.04, heights.iloc[0], f"{label}  {both.published[method]:.1f}", ha="right", va="center")
         axes.text(1.04, heights.iloc[1], f"{both.mAP[method]:.1f}  {label}", ha="left", va="center")
     tau = kendall_tau(both.mAP, both.published)
-    mixed = " (recipes mixed)" if len(results.comparable()) > 1 else ""
+    mixed = " (groups mixed)" if len(results.comparable()) > 1 else ""
     axes.set_title(f"{results.title}{mixed}: Kendall's τ = {tau:.2f}{interval}", loc="center")
     axes.set_xticks([0, 1], ["published mAP (%)", "our mAP (%)"])
     axes.set_xlim(-0.75, 1.75)

@@ -29,7 +29,7 @@ def plot_training(results: Results) -> Figure:
     for place, height, (group, curves, column, scale, label) in zip(places, heights, parts, strict=True):
         place.subplots_adjust(left=0.08, right=0.99, bottom=0.5 / height, top=1 - 0.3 / height, hspace=0.4, wspace=0.12)
         draw_panels(place, columns, group, curves, column, scale)
-        place.supylabel(f"{label}\nrecipe {group.recipe}" if group.recipe else label, fontsize=9, ha="center")
+        place.supylabel(f"{label}\n{group.part}" if group.part else label, fontsize=9, ha="center")
         place.supxlabel("epoch", fontsize=9, y=0.02)
     return figure
 

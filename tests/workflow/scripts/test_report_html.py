@@ -278,9 +278,9 @@ def test_each_recipe_has_its_own_examples_and_failures(tmp_path):
     results = with_recipes(results, "vit", "r2plus1d", "r2plus1d", "vit")
     text = report(TEMPLATE, [results], [], tmp_path / "none", tmp_path / "none", CONFIG, PUBLISHED, METHOD_ROWS)
     for recipe, best, failures in (("vit", "Supervised", 2), ("r2plus1d", "VideoMoCo", 1)):
-        title = f"Charades with recipe {recipe}"
+        title = f"Charades (recipe {recipe})"
         assert f"<h3>{title}: {best}, the method with the highest mAP</h3>" in text
-        found = re.search(rf"<h3>{title}</h3>(.*?)<h[23]", text, re.DOTALL)[1]
+        found = re.search(rf"<h3>{re.escape(title)}</h3>(.*?)<h[23]", text, re.DOTALL)[1]
         assert re.findall("<h4>(.*?)</h4>", found) == [best, "No pre-training"][:failures]
 
 

@@ -42,8 +42,8 @@ def plot_dataset_scatter(datasets: list[Results]) -> Figure:
         label = {"none": "no pre-training"}.get(kind, kind)
         axes.scatter([], [], s=36, color=plot_style.COLORS[kind], label=label)
     for group, marker in zip(groups, cycle(MARKERS), strict=False):
-        if group.recipe:
-            axes.scatter([], [], s=36, marker=marker, color="white", edgecolor="black", label=f"recipe {group.recipe}")
+        if group.part:
+            axes.scatter([], [], s=36, marker=marker, color="white", edgecolor="black", label=group.part)
     axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=3, borderpad=0, handletextpad=0.1, columnspacing=1)
     figure.draw_without_rendering()  # the layout determines how far apart points are
     for axes, pair in zip(panels, pairs, strict=True):

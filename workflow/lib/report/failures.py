@@ -44,7 +44,7 @@ class RunFailures:
 class Failures:
     """The failures of two methods side by side, and the classes that explain the difference of their mAP."""
 
-    title: str  # of the dataset, and the recipe where there are several groups
+    title: str  # of the dataset, and the group where there are several
     runs: list[RunFailures]  # the best method, then no pre-training
     classes: TextTable | None
 

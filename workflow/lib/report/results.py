@@ -28,21 +28,21 @@ class Results:
     damaged: dict[str, list[DamagedFile]] = field(default_factory=dict)  # by method: of runs that do not count
     bootstraps: dict[str, dict] = field(default_factory=dict)  # of runs that have one: arrays by folder
     show_intervals: bool = True  # in tables for readers
-    recipe: str | None = None  # of the methods, or the first one of their group, where others are apart
+    part: str | None = None  # "recipe NAME" or "group NAME" of the methods, where others are apart
 
     @property
     def title(self) -> str:
         return DATASETS[self.dataset].title
 
     @property
-    def with_recipe(self) -> str:
-        """Words after a title, where methods of other recipes are apart."""
-        return f" with recipe {self.recipe}" if self.recipe else ""
+    def suffix(self) -> str:
+        """Words after a title: the part of the methods, where others are apart."""
+        return f" ({self.part})" if self.part else ""
 
     @property
     def heading(self) -> str:
-        """The dataset, and the recipe where methods of other recipes are apart."""
-        return self.title + self.with_recipe
+        """The dataset, and the part of its methods where others are apart."""
+        return self.title + self.suffix
 
     @property
     def pending(self) -> int:
@@ -63,8 +63,12 @@ class Results:
         return finished.index if own.empty else own.index
 
     def comparable(self) -> list["Results"]:
-        """Return the results of each group of methods whose scores compare."""
-        return self._split("group")
+        """Return the results of each group of methods whose scores compare.
+
+        While each has a recipe of its own, they are named recipes, as readers know these.
+        """
+        alike = (self.methods.group == self.methods.recipe).all()
+        return self._split("recipe" if alike else "group")
 
     def by_recipe(self) -> list["Results"]:
         """Return the results of each recipe's methods, whose losses compare."""
@@ -73,13 +77,13 @@ class Results:
     def _split(self, column):
         if self.methods[column].nunique() == 1:
             return [self]
-        return [self._of(recipe, methods) for recipe, methods in self.methods.groupby(column, sort=False)]
+        return [self._of(f"{column} {name}", methods) for name, methods in self.methods.groupby(column, sort=False)]
 
-    def _of(self, recipe, methods):
+    def _of(self, part, methods):
         damaged = {method: errors for method, errors in self.damaged.items() if method in methods.index}
         runs = self.runs[self.runs.method.isin(methods.index)]
         bootstraps = {folder: self.bootstraps[folder] for folder in runs.folder if folder in self.bootstraps}
-        return replace(self, methods=methods, runs=runs, damaged=damaged, bootstraps=bootstraps, recipe=recipe)
+        return replace(self, methods=methods, runs=runs, damaged=damaged, bootstraps=bootstraps, part=part)
 
 
 def read_all(job) -> list[Results]:

@@ -220,7 +220,7 @@ def _side_by_side_text_table(datasets):
     if pending := sum(results.pending for results in datasets):
         sentences.append(f"{pending} runs are pending.")
     sentences += [sentence for results in datasets for sentence in damage(results)]
-    title = " and ".join(results.title for results in datasets) + datasets[0].with_recipe
+    title = " and ".join(results.title for results in datasets) + datasets[0].suffix
     return TextTable(f"{title}: mAP in percent", columns, " ".join(sentences))
 
 

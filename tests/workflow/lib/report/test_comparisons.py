@@ -29,7 +29,7 @@ def test_methods_of_different_recipes_are_not_compared(tmp_path):
         ["video_moco", "moco"],
     ]
     assert [statement(group) for group in results.comparable()] == [
-        f"On Charades with recipe {recipe}, 1 of 1 pair of methods can be told apart. {ONE_SEED}"
+        f"On Charades (recipe {recipe}), 1 of 1 pair of methods can be told apart. {ONE_SEED}"
         for recipe in ("vit", "r2plus1d")
     ]
     assert [len(text_table(group).rows) for group in results.comparable()] == [1, 1]

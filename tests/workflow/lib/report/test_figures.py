@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.collections import LineCollection
+from matplotlib.legend import Legend
 
 from tests.helpers.made_up_results import made_up, nearly_equal, with_recipes, write_published
 from tests.helpers.paths import ROOT
@@ -74,8 +75,8 @@ def test_mean_ap_has_a_panel_per_recipe(tmp_path):
     results = with_recipes(made_up(tmp_path), "vit", "r2plus1d", "r2plus1d", "vit")
     panels = plot_mean_ap(results).axes
     assert [axes.get_title() or axes.get_title("left") for axes in panels] == [
-        "Charades with recipe vit",
-        "Charades with recipe r2plus1d",
+        "Charades (recipe vit)",
+        "Charades (recipe r2plus1d)",
     ]
     widths = [[bar.get_width() for bar in axes.patches] for axes in panels]
     assert widths == [pytest.approx([12, 40]), pytest.approx([20, 25])]
@@ -144,6 +145,25 @@ def test_a_point_per_method_finished_on_both(tmp_path):
     points = figure.axes[0].collections[0].get_offsets()
     assert points.tolist() == [pytest.approx(point) for point in ([10, 12], [23, 25], [38, 40])]
     assert "MoCo" not in texts(figure) and "VideoMoCo" in texts(figure)
+
+
+def test_parts_are_recipes_unless_a_group_has_several(tmp_path):
+    published = write_published(tmp_path / "published.tsv")
+    recipes = with_recipes(made_up(tmp_path, published=published), "vit", "r2plus1d", "low_rate", "vit")
+    group = ["vit", "r2plus1d", "r2plus1d", "vit"]
+    groups = replace(recipes, methods=recipes.methods.assign(group=group))
+    for results, parts in (
+        (recipes, ["recipe vit", "recipe r2plus1d", "recipe low_rate"]),
+        (groups, ["group vit", "group r2plus1d"]),
+    ):
+        assert [group.heading for group in results.comparable()] == [f"Charades ({part})" for part in parts]
+        [legend] = plot_dataset_scatter([replace(results, dataset="ava"), results]).findobj(Legend)
+        assert [text.get_text() for text in legend.texts][-len(parts) :] == parts
+        assert any(text.startswith("Charades (groups mixed): ") for text in texts(plot_ranking(results)))
+    losses = plot_training(groups).subfigs[::2]
+    assert [place.get_supylabel().split("\n")[1] for place in losses] == [
+        f"recipe {name}" for name in recipes.methods.recipe.unique()
+    ]
 
 
 def test_names_do_not_cover_each_other(tmp_path):

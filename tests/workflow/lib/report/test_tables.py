@@ -83,15 +83,15 @@ def test_each_recipe_has_its_own_table(tmp_path):
     assert rows.recipe.tolist() == recipes
     assert rows.rank_best.tolist()[::3] == [1, 1]
     first, second = text.split("\n\nCharades")
-    assert first.startswith("Charades with recipe vit: mAP") and second.startswith(" with recipe r2plus1d_frozen: mAP")
+    assert first.startswith("Charades (recipe vit): mAP") and second.startswith(" (recipe r2plus1d_frozen): mAP")
     assert "**12.0" in first and "No pre-training" not in second
     assert "**40.0" in second and "_25.0" in second
     assert "runs are pending" not in first and "1 of 3 runs are pending" in second
     assert tex.count(r"\begin{tabular}") == 2
     beside = side_by_side_text_tables([results, results])
     assert [table.title for table in beside] == [
-        "Charades and Charades with recipe vit: mAP in percent",
-        "Charades and Charades with recipe r2plus1d_frozen: mAP in percent",
+        "Charades and Charades (recipe vit): mAP in percent",
+        "Charades and Charades (recipe r2plus1d_frozen): mAP in percent",
     ]
     assert [[row[0].text for row in table.rows] for table in beside] == [
         ["No pre-training"],
@@ -200,7 +200,8 @@ def test_methods_of_several_recipes_that_compare_share_a_table(tmp_path):
     assert rows.group.tolist() == ["r2plus1d", "r2plus1d", "r2plus1d", "vit"]
     assert rows.rank_best.tolist() == [3, 2, 1, 1]
     first, second = text.split("\n\nCharades")
-    assert first.startswith("Charades with recipe r2plus1d: mAP") and "VideoMoCo" in first
+    assert first.startswith("Charades (group r2plus1d): mAP") and "VideoMoCo" in first
+    assert second.startswith(" (group vit): mAP")
     said = "The recipe is r2plus1d, for VideoMoCo low_rate."
     assert said in first and "The recipe is" not in second
     assert [said in table.note for table in side_by_side_text_tables([results, results])] == [True, False]
