@@ -1,6 +1,6 @@
 """The settings of a run: what is refused, what they are equal to after a file, and what makes two runs the same."""
 
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 
 import pytest
 import yaml
@@ -177,3 +177,42 @@ def test_published_runs_keep_their_hashes(name, hashes):
         "trained runs of published settings would be refused. Never change the default of a setting, as it is not in "
         "the hashes: add another setting, or set the new value in config/"
     )
+
+
+# Another value of each setting that methods of a group share, and of each that they do not.
+TESTED = {
+    "clip": {
+        "num_frames": 16,
+        "stride": 4,
+        "crop": 96,
+        "test_clips": 5,
+        "test_crops": 3,
+        "test_short_side": 144,
+        "lead": 20,
+    },
+    "boxes": {"min_score": 0.8, "convention": "alphaction", "extension": (0.1, 0.1), "weight_by_score": True},
+    "recipe": {"frozen": True, "protocol": "alphaction"},
+}
+TRAINED = {
+    "clip": {"short_side_range": (200, 300), "hsv_jitter": (20, 0.1, 0.1)},
+    "boxes": {"train_detections": False, "jitter": (0.2, 0.1, 0.1, 0.05)},
+    "recipe": {"dropout": 0.1, "drop_path": 0.1, "head_scale": 2},
+}
+OF_RECIPE = [
+    (part, field.name)
+    for part, kind in {"clip": config.Clip, "boxes": config.Boxes, "recipe": config.Recipe}.items()
+    for field in fields(kind)
+    if field.name not in ("clip", "boxes", "training")
+]
+
+
+@pytest.mark.parametrize(("part", "name"), OF_RECIPE)
+def test_methods_of_a_group_share_all_settings_of_the_test(part, name):
+    content = {"dropout": 0.5, "clip": CLIP | {"test_short_side": 128}, "training": TRAINING}
+    recipe = read(config.Recipe, content, "recipe")
+    values = TESTED[part] | TRAINED[part]
+    assert name in values, f"name {name} in TESTED if methods that compare must share it, else in TRAINED"
+    changed = (
+        {name: values[name]} if part == "recipe" else {part: replace(getattr(recipe, part), **{name: values[name]})}
+    )
+    assert (replace(recipe, **changed).test_settings != recipe.test_settings) == (name in TESTED[part])
