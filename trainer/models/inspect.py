@@ -69,9 +69,9 @@ def _arguments(argv):
     added.add_argument("--add", metavar="LABEL", help="name in tables and figures; the id is made from it")
     added.add_argument("--table", type=Path, default=LOCAL_TABLE, help="default: config/local_methods.tsv")
     added.add_argument("--recipe", metavar="NAME", help="of config/recipes.yaml; default: the backbone's")
-    for column, choices in ("pretraining", ["self-supervised", "supervised"]), ("channel_order", ["rgb", "bgr"]):
-        option = f"--{column.replace('_', '-')}"
-        added.add_argument(option, choices=choices, default=DEFAULTS[column], help="default: %(default)s")
+    kinds, orders, default = ["self-supervised", "supervised"], ["rgb", "bgr"], "default: %(default)s"
+    added.add_argument("--pretraining", choices=kinds, default=DEFAULTS["pretraining"], help=default)
+    added.add_argument("--channel-order", choices=orders, default=DEFAULTS["channel_order"], help=default)
     subtracted = "subtracted from pixels in [0, 1]; default: the backbone's"
     added.add_argument("--mean", metavar="M[,M,M]", type=_mean, help=subtracted)
     divided = "by which the difference is divided; default: %(default)s"
