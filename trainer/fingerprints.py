@@ -3,6 +3,7 @@
 import ast
 import hashlib
 import json
+import os
 from dataclasses import asdict
 from functools import cache
 from importlib import import_module
@@ -10,6 +11,9 @@ from pathlib import Path
 
 from trainer import config
 from trainer.data.frame_archive import FrameArchive
+from trainer.utils.errors import InputError
+
+PINNED_CODE = "VSSL_CODE"  # environment variable: the hash of the code with which a launcher started
 
 # Code that determines weights, below this folder; {} is the dataset.
 WEIGHT_CODE = (
@@ -60,11 +64,18 @@ def code_fingerprint(dataset: str, folder=Path(__file__).parent) -> str:
 def pin_code(dataset: str):
     """Import and hash the code that determines weights, so that a later update of its files does not affect this run.
 
-    A job may wait for GPUs before it trains, and imports some modules only where they are used.
+    A job may wait for GPUs before it trains, and imports some modules only where they are used. Ranks import the code
+    anew after the wait of their launcher, so they inherit its hash, see ``check_pinned_code``.
     """
     for name in WEIGHT_CODE:
         import_module("trainer." + name.format(dataset).removesuffix(".py").replace("/", "."))
-    code_fingerprint(dataset)
+    os.environ.setdefault(PINNED_CODE, code_fingerprint(dataset))
+
+
+def check_pinned_code(dataset: str):
+    """Raise InputError in a rank whose code is not that with which its launcher started."""
+    if os.environ.get(PINNED_CODE) not in (None, code_fingerprint(dataset)):
+        raise InputError("the code of trainer/ changed while this job waited for GPUs; start it again")
 
 
 class _WithoutWords(ast.NodeTransformer):

@@ -25,7 +25,7 @@ from trainer.cli import add_config, add_gpus, command_parser, launch, read_run
 from trainer.config import training_fingerprint
 from trainer.data.loaders import normalize_clips, read_on_device, training_loader
 from trainer.distributed.lifetime import heartbeat
-from trainer.fingerprints import pin_code, run_fingerprint
+from trainer.fingerprints import check_pinned_code, pin_code, run_fingerprint
 from trainer.models.backbones import BACKBONES
 from trainer.models.checkpoints import load_backbone
 from trainer.models.cost import cost
@@ -43,6 +43,7 @@ LOG_SECONDS = 15  # between progress lines
 
 def fit(run, folder, group):
     """Train ``run`` to its end and write its results into ``folder``, in which no other process may train."""
+    check_pinned_code(run.dataset)
     with checkpointing.exclusive_run(folder) if group.is_main else nullcontext() as check_held:
         group.gather(None)  # no rank reads the checkpoint while the process before this one may still write it
         _fit(run, folder, group, check_held)

@@ -252,6 +252,33 @@ def test_code_is_imported_and_hashed_before_a_job_waits_for_gpus(tmp_path):
     assert found.stdout == "[] 1\n", found.stderr
 
 
+UPDATED_DURING_THE_WAIT = """
+import runpy
+from pathlib import Path
+from trainer import cli
+from trainer.distributed.launch import run_ranks
+
+def update_and_run_ranks(*arguments):
+    code = Path("trainer/step.py")
+    code.write_text(code.read_text() + "\\nOTHER = True\\n")
+    run_ranks(*arguments)
+
+cli.run_ranks = update_and_run_ranks
+runpy.run_module("trainer.train", run_name="__main__")
+"""
+
+
+def test_ranks_do_not_train_by_code_that_was_updated_while_their_job_waited(tmp_path):
+    shutil.copytree(ROOT / "trainer", tmp_path / "trainer", ignore=shutil.ignore_patterns("__pycache__"))
+    path = small_run(tmp_path / "run", "charades")
+    command = [sys.executable, "-c", UPDATED_DURING_THE_WAIT, "--config", path, "--gpus", "2"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    message = "error: the code of trainer/ changed while this job waited for GPUs; start it again"
+    assert done.stderr.splitlines()[-1] == message, done.stderr
+    assert not (path.parent / "model.pth").exists()
+
+
 def test_a_checkpoint_is_that_of_the_code_that_began_the_run(tmp_path):
     """An update of the code during training does not make the training resume by other code than it began with."""
     shutil.copytree(ROOT / "trainer", tmp_path / "trainer", ignore=shutil.ignore_patterns("__pycache__"))
