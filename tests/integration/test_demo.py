@@ -61,7 +61,7 @@ def test_transformers_are_ranked_among_themselves(dataset):
 def test_every_run_is_better_than_chance(dataset):
     """Chance: the run's own scores, assigned to other examples.
 
-    No margin: how far a run of a few steps is above it depends on the processor. SeLaVi on AVA: 32.9 mAP on an AMD EPYC.
+    No margin: how far a run of a few steps is above it depends on the processor. SeLaVi on AVA has 32.9 mAP on an EPYC.
     """
     rng = np.random.default_rng(0)
     for folder in folders(dataset):
