@@ -62,11 +62,15 @@ def test_transformers_compute_the_same_in_both_layouts(tubelet):
 @pytest.mark.parametrize("bfloat16", [False, True])
 @pytest.mark.parametrize("clip", [SMALL, LARGE], ids=["channels-first", "channels-last"])
 def test_results_are_repeatable(clip, bfloat16):
-    """Bit for bit, as resuming a run needs."""
+    """Bit for bit, as resuming a run needs.
+
+    32 frames, of which layer4 has 4: over 2 frames, PyTorch 2.15's bfloat16 gradients of (3, 1, 1) convolutions are
+    infinite or NaN on an AMD EPYC (AVX512_BF16 without AMX).
+    """
     torch.manual_seed(0)
     backbone = build_backbone("r2plus1d_18")
     choose_layout(backbone, clip)
-    again, clips = deepcopy(backbone), torch.randn(2, 3, 8, 32, 32)
+    again, clips = deepcopy(backbone), torch.randn(2, 3, 32, 32, 32)
     with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
         pairs = zip(results(backbone, clips), results(again, clips), strict=True)
     assert all(torch.equal(one, other) for one, other in pairs)
