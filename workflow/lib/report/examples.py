@@ -52,7 +52,7 @@ class Example:
 class RunExamples:
     """Examples of one run's predictions."""
 
-    title: str  # of the dataset, and the recipe where there are several groups
+    title: str  # of the dataset, and the group where there are several
     method: str  # label
     examples: list[Example]
     missing: str = ""  # why there are none
