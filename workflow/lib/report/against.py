@@ -44,7 +44,7 @@ def read_other(results: Results, folder) -> Results:
             f"{one}/metrics.json: not of the config.yaml and environment.json beside it, like all others of "
             f"{results.title} in {folder}; score them again where that experiment ran"
         )
-    check_bootstrapped(results, other)
+    check_bootstrapped(other)
     check_same_protocols(results, other)
     check_same_test_set(results, other)
     check_same_resamples(results, other)
@@ -61,12 +61,11 @@ def found_runs(folder, dataset, method) -> dict[str, dict]:
     return found
 
 
-def check_bootstrapped(*experiments: Results):
-    """Raise InputError if a finished run has no bootstrap.npz of its training."""
-    for results in experiments:
-        for folder in results.runs.folder:
-            if folder not in results.bootstraps:
-                raise InputError(f"{folder}/bootstrap.npz: missing or of another training; {how_to_bootstrap(folder)}")
+def check_bootstrapped(other: Results):
+    """Raise InputError if a scored run has no bootstrap.npz."""
+    for folder in other.runs.folder:
+        if folder not in other.bootstraps:
+            raise InputError(f"{folder}/bootstrap.npz: no such file; run snakemake where that experiment ran")
 
 
 def check_same_protocols(results: Results, other: Results):
@@ -109,12 +108,11 @@ def check_same_resamples(results: Results, other: Results):
     ours = next(iter(results.bootstraps.values()))
     for folder, theirs in other.bootstraps.items():
         if str(theirs["digest"]) != str(ours["digest"]):
-            options = f" --resamples {ours['mAP'].shape[1]} --seed {int(ours['seed'])}"
-            raise InputError(f"{folder}/bootstrap.npz: made with other resamples; {how_to_bootstrap(folder)}{options}")
-
-
-def how_to_bootstrap(folder) -> str:
-    return f"run, where that experiment ran, python -m trainer.evaluate bootstrap --config {folder}/config.yaml"
+            made = f"{{resamples: {theirs['mAP'].shape[1]}, seed: {int(theirs['seed'])}}}"
+            raise InputError(
+                f"{folder}/bootstrap.npz: made with other resamples; set bootstrap: {made} in the config of this "
+                "experiment"
+            )
 
 
 def method_differences(results: Results, other: Results) -> pd.DataFrame:

@@ -9,6 +9,7 @@ import pandas as pd
 from trainer.config import Run, score_fingerprint
 from trainer.datasets import DATASETS
 from trainer.run_files import DamagedFile, explain_damage, read_csv, read_json
+from trainer.utils.errors import InputError
 from trainer.utils.settings import read
 from trainer.utils.text import check_label
 from workflow.lib.report.bootstraps import check_paired, read_bootstrap
@@ -97,7 +98,8 @@ def read_results(dataset, methods, runs, published=None, bootstrap=None, show_in
     ``methods``: {method: {"label": ..., "pretraining": ..., "recipe": ..., "group": ..., "backbone": ...}} in the order
     of the tables; ``runs``: all runs of the experiment, {method: {folder: mapping in the shape of trainer.config.Run}};
     ``published``: path of a table of published mAP, or None; ``bootstrap``: {"resamples": ..., "seed": ...} of those
-    that count, None: any. Raises DamagedFile if a file of a run is damaged; with ``partial``, that run does not count.
+    that count, None: any. Raises InputError if a file of a run is damaged, or its bootstrap.npz another one; with
+    ``partial``, that run or bootstrap.npz does not count.
     """
     rows, damaged, bootstraps = [], {}, {}
     for method in methods:
@@ -106,6 +108,9 @@ def read_results(dataset, methods, runs, published=None, bootstrap=None, show_in
                 if metrics := read_metrics(folder, run):
                     if arrays := read_bootstrap(folder, metrics, bootstrap):
                         bootstraps[folder] = arrays
+                    elif not partial and (path := Path(folder, "bootstrap.npz")).exists():
+                        problem = "of another training, or not made with config: bootstrap"
+                        raise InputError(f"{path}: {problem}; delete it to bootstrap again")
                     rows.append({"folder": folder, **metrics, "method": method})  # a renamed folder is another method
             except DamagedFile as error:
                 if not partial:

@@ -151,14 +151,15 @@ def test_what_cannot_be_compared_is_refused(tmp_path):
     results, folder = made_up(tmp_path / "ours"), other_results(tmp_path)
     path = folder / "runs/charades/moco/seed1/bootstrap.npz"
     for each in folder.rglob("bootstrap.npz"):
-        change(each, digest="4567")
-    command = rf"python -m trainer.evaluate bootstrap --config {path.parent}/config.yaml --resamples 400 --seed 0"
-    with pytest.raises(
-        InputError, match=rf"^{path}: made with other resamples; run, where that experiment ran, {command}"
-    ):
+        change(each, digest="4567", seed=7)
+    theirs = r"set bootstrap: {resamples: 400, seed: 7} in the config of this experiment$"
+    with pytest.raises(InputError, match=rf"^{path}: made with other resamples; {theirs}"):
+        read_other(results, folder)
+    change(path, trained="another time")
+    with pytest.raises(InputError, match=rf"^{path}: of another training"):
         read_other(results, folder)
     path.unlink()
-    with pytest.raises(InputError, match=rf"^{path}: missing or of another training; run"):
+    with pytest.raises(InputError, match=rf"^{path}: no such file; run snakemake where that experiment ran$"):
         read_other(results, folder)
     with pytest.raises(InputError, match=r"^/nowhere: expected scored runs of Charades in runs/charades/<method>"):
         read_other(results, "/nowhere")

@@ -163,10 +163,12 @@ def test_a_score_without_resamples_has_no_interval(tmp_path):
 
 
 @pytest.mark.parametrize("settings", [{"resamples": 400, "seed": 1}, {"resamples": 2000, "seed": 0}])
-def test_a_bootstrap_of_other_settings_does_not_count(tmp_path, settings):
+def test_a_bootstrap_of_other_settings_is_refused(tmp_path, settings):
     made_up(tmp_path)
     assert len(read(tmp_path, bootstrap={"resamples": 400, "seed": 0}).bootstraps) == 4
-    assert not read(tmp_path, bootstrap=settings).bootstraps
+    with pytest.raises(InputError, match=r"bootstrap.npz: .* not made with config: bootstrap; delete it to bootstrap"):
+        read(tmp_path, bootstrap=settings)
+    assert not read(tmp_path, bootstrap=settings, partial=True).bootstraps  # its job may not have run yet
 
 
 def test_bootstraps_of_other_test_videos_are_refused(tmp_path):
