@@ -7,9 +7,12 @@ import numpy as np
 import pandas as pd
 import yaml
 
+from trainer.config import Run, result_config
 from trainer.metrics.bootstrap import LEVEL, bootstrap_p_value, holm, interval
 from trainer.run_files import explain_damage
 from trainer.utils.errors import InputError
+from trainer.utils.settings import read
+from workflow.lib.changed_settings import compare
 from workflow.lib.report.comparisons import difference_cells, joined, p_value_cells
 from workflow.lib.report.results import Results, read_per_class, read_results
 from workflow.lib.report.text_table import TextTable, cells
@@ -27,8 +30,8 @@ OTHER = "against "  # begins the other experiment's names, so that its seeds are
 def read_other(results: Results, folder) -> Results:
     """Return the other experiment's runs, below ``folder``/runs, of the methods in ``results``.
 
-    Raises InputError if there are none, if one is not bootstrapped as those of ``results``, or if test sets or the
-    protocols of mAP differ.
+    Raises InputError if there are none, if one is not bootstrapped as those of ``results``, if those of a method
+    differ in more than seeds, or if test sets or the protocols of mAP differ.
     """
     runs = {method: found_runs(folder, results.dataset, method) for method in results.methods.index}
     if not any(runs.values()):
@@ -44,6 +47,7 @@ def read_other(results: Results, folder) -> Results:
             f"{one}/metrics.json: not of the config.yaml and environment.json beside it, like all others of "
             f"{results.title} in {folder}; score them again where that experiment ran"
         )
+    check_same_settings(other, runs)
     check_bootstrapped(other)
     check_same_protocols(results, other)
     check_same_test_set(results, other)
@@ -59,6 +63,20 @@ def found_runs(folder, dataset, method) -> dict[str, dict]:
             with explain_damage(path):
                 found[str(path.parent)] = yaml.safe_load(path.read_text(encoding="utf-8"))
     return found
+
+
+def check_same_settings(other: Results, runs):
+    """Raise InputError if scored runs of a method differ in more than their seed: one is left of other settings."""
+    for method, folders in other.runs.groupby("method").folder:
+        first, *others = folders
+        wanted = result_config(read(Run, runs[method][first], first))
+        for folder in others:
+            for setting, expected, got in compare(result_config(read(Run, runs[method][folder], folder)), wanted):
+                if setting != "seed":
+                    raise InputError(
+                        f"{folder}: expected {setting} {expected}, as {first} has it, got {got}; delete the run that "
+                        "is not of that experiment"
+                    )
 
 
 def check_bootstrapped(other: Results):
@@ -116,13 +134,19 @@ def check_same_resamples(results: Results, other: Results):
 
 
 def method_differences(results: Results, other: Results) -> pd.DataFrame:
-    """Return a row per method that both have: mAP in percent here and there, difference, low, high, p, p_holm."""
+    """Return a row per method that both have.
+
+    Columns: method, here, there (mAP in percent), difference, low, high, p, p_holm, seeds_here, seeds_there.
+    """
     ours, theirs = in_common(results, other, resampled_mean_ap)
     difference, values = ours.points - theirs.points, ours.values - theirs.values
     low, high = interval(difference, values).reshape(-1, 2).T
     p = bootstrap_p_value(difference, values)
     columns = {"here": ours.points, "there": theirs.points, "difference": difference, "low": low, "high": high}
-    return pd.DataFrame({"method": ours.methods} | columns | {"p": p, "p_holm": holm(p)})
+    columns |= {"p": p, "p_holm": holm(p)}
+    for where, found in (("here", results), ("there", other)):
+        columns[f"seeds_{where}"] = found.runs.groupby("method").size()[ours.methods].to_numpy()
+    return pd.DataFrame({"method": ours.methods} | columns)
 
 
 def class_differences(results: Results, other: Results) -> pd.DataFrame:
@@ -159,6 +183,8 @@ def text_table(results: Results, other: Results) -> TextTable:
         "mAP there": cells(rows.there, "{:.1f}".format),
         "Difference": difference_cells(rows),
         **p_value_cells(rows),
+        "Seeds here": cells(rows.seeds_here),
+        "Seeds there": cells(rows.seeds_there),
     }
     note = (
         "Difference: here - there, with its interval of 95 % over the same resamples of the test videos. p (Holm) is "

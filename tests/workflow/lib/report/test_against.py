@@ -37,6 +37,7 @@ def test_differences_of_the_methods_that_both_have(tmp_path):
     assert rows.index.tolist() == ["moco", "video_moco", "supervised"]
     assert rows.here.tolist() == pytest.approx([20, 25, 40]) and rows.there.tolist() == pytest.approx([21, 26, 41])
     assert rows.difference.tolist() == pytest.approx([-1] * 3)
+    assert rows.seeds_here.tolist() == [1] * 3 and rows.seeds_there.tolist() == [2] * 3
     assert ((rows.low < -1) & (rows.high > -1)).all()
     assert rows.high.max() < 1.5  # on the same videos: those vary a method by 2 points, of which seeds see half a point
     assert "0 of 3 methods differ by more than chance. Not in both experiments: No pre-training." in statement(
@@ -123,16 +124,32 @@ def test_another_test_set_is_refused_by_what_differs(tmp_path):
         read_other(results, folder)
 
 
-def test_another_protocol_is_refused(tmp_path):
-    results, folder = made_up(tmp_path / "ours"), other_results(tmp_path)
-    run = folder / "runs/charades/moco/seed2"
+def with_setting(run, section, **changes):
+    """Let a run of MoCo's seed 2 have been made with other settings."""
     content = run_config("charades", "moco", 2)
-    content |= {"data": content["data"] | {"protocol": "alphaction"}}
+    content |= {section: content[section] | changes}
     (run / "config.yaml").write_text(yaml.safe_dump(content))
     made = score_fingerprint(settings.read(Run, content, "made up"))
     metrics = json.loads((run / "metrics.json").read_text())
     (run / "metrics.json").write_text(json.dumps(metrics | {"fingerprint": made}))
     change(run / "bootstrap.npz", fingerprint=made)
+
+
+def test_a_run_that_is_left_of_other_settings_is_refused(tmp_path):
+    results, folder = made_up(tmp_path / "ours"), other_results(tmp_path)
+    runs = folder / "runs/charades/moco"
+    with_setting(runs / "seed2", "machine", workers=3)
+    read_other(results, folder)
+    with_setting(runs / "seed2", "training", base_lr=0.5)
+    message = rf"^{runs}/seed2: expected training: base_lr .*, as {runs}/seed1 has it, got 0.5; delete the run"
+    with pytest.raises(InputError, match=message):
+        read_other(results, folder)
+
+
+def test_another_protocol_is_refused(tmp_path):
+    results, folder = made_up(tmp_path / "ours"), other_results(tmp_path)
+    run = folder / "runs/charades/moco/seed2"
+    with_setting(run, "data", protocol="alphaction")
     ours = tmp_path / "ours/charades/moco/seed1"
     with pytest.raises(InputError, match=rf"^{run}: expected mAP by protocol published, as {ours} has it, got alphact"):
         read_other(results, folder)
