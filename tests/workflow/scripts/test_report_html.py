@@ -16,8 +16,19 @@ import simplejpeg
 import yaml
 
 from tests.helpers.browser import needs_browser, overflow, title_of
+from tests.helpers.config import published, read_yaml
 from tests.helpers.damage import empty, make_folder, truncate, write_noise
-from tests.helpers.made_up_results import CLASSES, METHODS, ONE_SEED, RUN, made_up, read, with_recipes, write_published
+from tests.helpers.made_up_results import (
+    ALIKE,
+    CLASSES,
+    METHODS,
+    ONE_SEED,
+    RUN,
+    made_up,
+    read,
+    with_recipes,
+    write_published,
+)
 from trainer.data.frame_archive import index_tar, write_index
 from trainer.utils.errors import InputError
 from workflow.lib.report import plot_style
@@ -31,18 +42,9 @@ from workflow.scripts.report_html import duration, facts, report
 pytestmark = pytest.mark.long
 
 TEMPLATE = Path(__file__).parents[3] / "workflow/report/report.html.j2"
-CONFIG = {
-    "note": "Runs that nobody trained <yet>.",
-    "datasets": ["ava", "charades"],
-    "charades": {"seeds": [1]},
-    "recipes": {"cnn": {"ava": {"dropout": 0.25}}},
-}
-PUBLISHED = {
-    "charades": {"seeds": [1, 2, 3]},
-    "recipes": {"cnn": {"ava": {"dropout": 0.5}}},
-    "method": {"bn_eps": 1e-5},
-}
-METHOD_ROWS = {method: {"recipe": "cnn", "bn_eps": 1e-5} for method in METHODS}
+CONFIG = published(note="Runs that nobody trained <yet>.", recipes={"r2plus1d": {"ava": {"dropout": 0.25}}})
+PUBLISHED = read_yaml("published.yaml")
+METHOD_ROWS = dict.fromkeys(METHODS, ALIKE | PUBLISHED["method"])
 
 
 def with_predictions(folder, results):
@@ -93,11 +95,10 @@ def write_frames(folder):
 
 def write_page(folder, without=()):
     """Write a report of both datasets; return its path."""
-    published = write_published(folder / "published.tsv")
-    datasets = []
+    datasets, numbers = [], write_published(folder / "published.tsv")
     for dataset, seed in (("ava", 0), ("charades", 1)):
         (folder / dataset).mkdir()
-        results = made_up(folder / "runs", dataset, (seed,), published, without)
+        results = made_up(folder / "runs", dataset, (seed,), numbers, without)
         datasets.append(with_predictions(folder / dataset, results))
     figures = [folder / f"{results.dataset}_mean_ap.svg" for results in datasets]
     for results, path in zip(datasets, figures, strict=True):
@@ -116,7 +117,7 @@ def test_the_page_holds_everything(tmp_path):
     text = write_page(tmp_path).read_text()
     words = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", text))
     for said in (
-        *("No pre-training", "40.0", "AVA difference", "AVA: mAP per method", "cnn: ava: dropout 0.5 0.25"),
+        *("No pre-training", "40.0", "AVA difference", "AVA: mAP per method", "r2plus1d: ava: dropout 0.5 0.25"),
         *("7.0.2-static", "4 of 4 runs finished", "-v, second 902", "commit", "AVA and Charades: mAP compared"),
         *("On AVA, 6 of 6 pairs of methods can be told apart.", "Charades: differences of mAP in points, 6 pairs"),
         *("are not covered for methods with one seed; to cover them, set ava: seeds: [0, 1, 2].", ONE_SEED),
