@@ -111,12 +111,18 @@ def test_gains_are_over_no_pretraining(tmp_path):
 
 def test_gains_are_over_no_pretraining_of_the_same_group(tmp_path):
     results = with_recipes(made_up(tmp_path), "vit", "r2plus1d", "r2plus1d", "vit")
-    assert gains(results).index.tolist() == ["supervised"]
+    assert "Charades (recipe vit)" in texts(plot_gains(results))
+    assert "Charades (recipe r2plus1d)" not in texts(plot_gains(results))  # it has no method without pre-training
     results.methods.loc["moco", "pretraining"] = "none"
-    gain, values = gains(results), class_means(results)
-    assert sorted(gain.index) == ["supervised", "video_moco"]
-    for method, baseline in (("supervised", "scratch"), ("video_moco", "moco")):
+    values, groups = class_means(results), results.comparable()
+    for group, method, baseline in zip(groups, ("supervised", "video_moco"), ("scratch", "moco"), strict=True):
+        gain = gains(group)
+        assert gain.index.tolist() == [method]
         assert gain.loc[method].tolist() == (values.loc[method] - values.loc[baseline])[gain.columns].tolist()
+    figure = plot_gains(results)
+    assert ["VideoMoCo" in texts(axes) for axes in figure.axes] == [False, True]  # the best in its group's panel alone
+    legend = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert sorted(legend) == ["mean of self-supervised", "self-supervised", "supervised"]
 
 
 @pytest.mark.parametrize(
