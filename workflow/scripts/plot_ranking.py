@@ -3,7 +3,6 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from trainer.metrics.bootstrap import kendall_tau
 from workflow.lib.report import plot_style
 from workflow.lib.report.comparisons import published_agreement
 from workflow.lib.report.results import Results, mean_map, read_all
@@ -18,8 +17,8 @@ def plot_ranking(results: Results) -> Figure:
     if len(both) < 2:
         plot_style.draw_placeholder(figure)
         return figure
-    _, low, high = published_agreement(results)
-    interval = "" if pd.isna(low) else f" (95 % interval {low:.2f} to {high:.2f})"
+    tau, low, high = published_agreement(results)
+    agreement = "" if pd.isna(tau) else f": Kendall's τ = {tau:.2f} (95 % interval {low:.2f} to {high:.2f})"
     axes = figure.add_subplot()
     ranks = both.rank(ascending=False, method="first")
     for method, color in plot_style.method_colors(results.methods.loc[both.index]).items():
@@ -28,9 +27,8 @@ def plot_ranking(results: Results) -> Figure:
         label = results.methods.label[method]
         axes.text(-0.04, heights.iloc[0], f"{label}  {both.published[method]:.1f}", ha="right", va="center")
         axes.text(1.04, heights.iloc[1], f"{both.mAP[method]:.1f}  {label}", ha="left", va="center")
-    tau = kendall_tau(both.mAP, both.published)
     mixed = " (groups mixed)" if len(results.comparable()) > 1 else ""
-    axes.set_title(f"{results.title}{mixed}: Kendall's τ = {tau:.2f}{interval}", loc="center")
+    axes.set_title(f"{results.title}{mixed}{agreement}", loc="center")
     axes.set_xticks([0, 1], ["published mAP (%)", "our mAP (%)"])
     axes.set_xlim(-0.75, 1.75)
     axes.invert_yaxis()

@@ -13,7 +13,7 @@ import pytest
 from matplotlib.collections import LineCollection
 from matplotlib.legend import Legend
 
-from tests.helpers.made_up_results import made_up, nearly_equal, with_recipes, write_published
+from tests.helpers.made_up_results import made_up, nearly_equal, read, with_recipes, write_published
 from tests.helpers.paths import ROOT
 from trainer.datasets import DATASETS
 from workflow.lib.report import plot_style
@@ -184,6 +184,15 @@ def test_ranking_shows_tau(tmp_path):
     figure = plot_ranking(made_up(tmp_path, published=write_published(tmp_path / "published.tsv")))
     title = next(text for text in texts(figure) if "τ" in text)
     assert re.search(r"τ = 1\.00 \(95 % interval [-\d.]+ to 1\.00\)", title)
+
+
+def test_tau_and_its_interval_are_of_the_same_methods(tmp_path):
+    published = write_published(tmp_path / "published.tsv")
+    published.write_text(published.read_text().replace("scratch\tcharades\t9.0", "scratch\tcharades\t99"))
+    made_up(tmp_path)
+    (tmp_path / "charades/scratch/seed1/bootstrap.npz").unlink()
+    drawn = texts(plot_ranking(read(tmp_path, published=published, partial=True)))
+    assert any("τ = 1.00 (95 % interval 1.00 to 1.00)" in text for text in drawn) and "No pre-training  99.0" in drawn
 
 
 def test_training_curves_are_of_every_run(tmp_path):
