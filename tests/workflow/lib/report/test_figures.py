@@ -186,6 +186,13 @@ def test_ranking_shows_tau(tmp_path):
     assert re.search(r"τ = 1\.00 \(95 % interval [-\d.]+ to 1\.00\)", title)
 
 
+def test_equal_published_numbers_do_not_cross(tmp_path):
+    published = write_published(tmp_path / "published.tsv")
+    published.write_text(published.read_text().replace("21.5", "24.0"))
+    figure = plot_ranking(made_up(tmp_path, published=published))
+    assert [line.get_ydata().tolist() for line in figure.axes[0].lines] == [[1, 1], [2, 2], [3, 3]]
+
+
 def test_tau_and_its_interval_are_of_the_same_methods(tmp_path):
     published = write_published(tmp_path / "published.tsv")
     published.write_text(published.read_text().replace("scratch\tcharades\t9.0", "scratch\tcharades\t99"))
