@@ -9,7 +9,7 @@ from tests.helpers.paths import ROOT
 from trainer import config as run_config
 from trainer.utils.errors import InputError
 from workflow.lib import validation
-from workflow.lib.settings import MethodRow
+from workflow.lib.settings import MethodRow, PublishedRow
 from workflow.lib.validation import check_published, read_config, read_films, read_table
 
 # --- Config ----------------------------------------------------------------------------------------------------------
@@ -243,6 +243,13 @@ def test_wrong_published_numbers(tmp_path, rows, message):
         check(str(path))
     check(None)
     check(str(ROOT / "config/published.tsv"))
+
+
+def test_published_numbers_say_that_the_recipe_of_transformers_is_unpublished():
+    transformers = read_table(ROOT / "config/methods.tsv", MethodRow).query("recipe == 'vit'").method
+    rows = read_table(ROOT / "config/published.tsv", PublishedRow)
+    sources = rows[rows.method.isin(transformers)].source
+    assert len(sources) == 16 and sources.str.endswith(", whose ViT recipe is unpublished").all()
 
 
 def test_two_sources_may_print_a_number_of_one_method(tmp_path):
