@@ -69,6 +69,6 @@ def run_inference(loader, score, model, group):
 
 
 def probabilities(model, clips, run, boxes=None):
-    """Return the network's outputs for clips (B, 3, T, H, W) of 0..255, float32."""
+    """Return the network's outputs for unnormalized clips (B, 3, T, H, W), float32."""
     with autocast(clips.device, run.training.precision):
         return model(normalize_clips(clips, run.normalization), boxes).float()

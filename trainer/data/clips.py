@@ -20,13 +20,14 @@ def indices_around(center, frames, stride, available, lead=None):
     return indices_from(center - (frames * stride // 2 if lead is None else lead), frames, stride, available)
 
 
-def read_clip(frames, video, indices, choose_crop, resizer=uint8_resizer):
+def read_clip(frames, video, indices, choose_crop, resizer=uint8_resizer, allocate=np.empty):
     """Read the frames ``indices`` (0-based, not descending) of ``video``, resized and cropped.
 
     ``choose_crop(height, width)`` is called once, with the size of the first frame, and returns a `ResizeCrop`;
-    ``resizer`` is one of transforms. Returns the clip, (T, crop height, crop width, 3) RGB in 0..255, and the crop.
+    ``resizer`` is one of transforms; ``allocate(shape, dtype)`` returns an array or tensor for the clip. Returns it,
+    (T, crop height, crop width, 3) RGB in the resizer's unit, and the crop.
     """
-    clip = geometry = resize = None
+    memory = clip = geometry = resize = None
     for place, index in enumerate(indices):
         if place and index == indices[place - 1]:
             clip[place] = clip[place - 1]
@@ -44,6 +45,7 @@ def read_clip(frames, video, indices, choose_crop, resizer=uint8_resizer):
             )
         pixels = resize(decode_top(jpeg, geometry.rows, name, scratch))
         if clip is None:
-            clip = np.empty((len(indices), *pixels.shape), pixels.dtype)
+            memory = allocate((len(indices), *pixels.shape), pixels.dtype)
+            clip = np.asarray(memory)
         clip[place] = pixels
-    return clip, geometry
+    return memory, geometry

@@ -8,10 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset, default_collate
+from torch.utils.data import DataLoader, Dataset, default_collate, get_worker_info
 
+from trainer.data.transforms import INT16_STEPS
 from trainer.distributed.lifetime import start_worker
 from trainer.utils.errors import InputError
+
+# What white is in pixels of each type.
+PIXEL_RANGE = {torch.uint8: 255, torch.float32: 255, torch.int16: 255 * INT16_STEPS}
 
 
 @dataclass
@@ -49,7 +53,7 @@ class OnDevice:
 class Batch(OnDevice):
     """B clips of one size, and their N boxes (AVA)."""
 
-    clips: torch.Tensor  # (B, 3, T, H, W) RGB, 0..255, uint8 or float32; not normalized, see `normalize_clips`
+    clips: torch.Tensor  # (B, 3, T, H, W) RGB, of a type in PIXEL_RANGE; not normalized, see `normalize_clips`
     targets: torch.Tensor  # (N boxes, or B clips without boxes; classes) float32, 0 or 1
     names: list[str]  # of each clip, for messages
     rows: torch.Tensor  # (B,) int64: which item of the dataset each clip is
@@ -71,14 +75,20 @@ def collate(samples: list[Sample]) -> Batch:
     return Batch(clips, targets, names, rows, boxes, torch.cat([sample.origins for sample in samples]))
 
 
+def empty_shared(shape, dtype) -> torch.Tensor:
+    """Return an uninitialized tensor of a NumPy dtype; a loader worker hands it over without copying it."""
+    tensor = torch.from_numpy(np.empty(shape, dtype))
+    return tensor.share_memory_() if get_worker_info() else tensor
+
+
 def normalize_clips(clips, normalization):
-    """Return RGB clips (B, 3, T, H, W) of 0..255 as float32 (x / 255 - mean) / std, in the channel order of the run.
+    """Return RGB clips (B, 3, T, H, W) as float32 (x / 255 - mean) / std, in the channel order of the run.
 
     They lie in memory as before: the network chooses its layout.
     """
     if normalization.channel_order == "bgr":
         clips = clips.flip(1)
-    clips = clips.float().div(255)
+    clips = clips.float().div(PIXEL_RANGE[clips.dtype])
     for change, values in ((torch.Tensor.sub_, normalization.mean), (torch.Tensor.div_, normalization.std)):
         if isinstance(values, tuple):
             channels = clips.unbind(1)[:: -1 if normalization.channel_order == "bgr" else 1]
@@ -173,7 +183,7 @@ def evaluation_loader(dataset: Dataset, run, rank=0) -> DataLoader:
 def video_loader(dataset: Dataset, run, rank=0) -> DataLoader:
     """Return a loader of test videos with all their views, one at a time; each video once over all ranks."""
     mine = range(rank, len(dataset), run.machine.world_size)
-    # A video's frames take up to 90 MB: each worker loads one ahead instead of two.
+    # A video's frames take up to 45 MB: each worker loads one ahead instead of two.
     return _loader(dataset, run.machine, 1, prefetch=1, sampler=mine, batch_size=None)
 
 

@@ -13,6 +13,8 @@ import numpy as np
 # Loader processes are the parallelism; OpenCV's own threads would fight them for the cores, and do not survive a fork.
 cv2.setNumThreads(0)
 
+INT16_STEPS = 128  # of a gray level: 255 of them fit
+
 
 @dataclass(frozen=True)
 class ResizeCrop:
@@ -115,8 +117,6 @@ def float32_resizer(geometry):
     Bilinear (half-pixel centers, no antialiasing), computed at the crop's pixels alone. The published code normalizes
     first, which changes nothing, as the weights of a pixel sum to 1.
     """
-    if geometry.crop == geometry.resized and not geometry.flip:
-        return _whole_frame_resizer(geometry)
     y, x = (_positions(geometry, axis) for axis in (0, 1))
     if geometry.flip:
         x = x[::-1]
@@ -132,15 +132,16 @@ def float32_resizer(geometry):
     return resize
 
 
-def _whole_frame_resizer(geometry):
-    """Return the same function for whole frames, by OpenCV's own resizing: a third of the time at 320x180.
+def int16_resizer(geometry):
+    """Return the same function for whole frames, to int16 in units of 1 / INT16_STEPS of a gray level: half the memory.
 
-    It rounds positions less than PyTorch, whose pixels are off by up to 0.01 of 255 gray levels.
+    OpenCV's own resizing takes a third of the time at 320x180 and rounds positions less than PyTorch, whose pixels are
+    off by up to 0.01 of 255 gray levels.
     """
-    scratch = np.empty((*geometry.source, 3), np.float32)
+    scratch = np.empty((*geometry.source, 3), np.int16)
 
     def resize(frame):
-        np.copyto(scratch, frame)
+        np.multiply(frame, INT16_STEPS, out=scratch, dtype=np.int16)
         return cv2.resize(scratch, geometry.resized[::-1], interpolation=cv2.INTER_LINEAR)
 
     return resize

@@ -12,8 +12,8 @@ from torch.utils.data import Dataset
 from trainer.data.charades_lists import label_union, read_list
 from trainer.data.clips import indices_from, read_clip
 from trainer.data.frame_archive import FrameArchive
-from trainer.data.loaders import OnDevice, Sample, evaluation_loader, video_loader
-from trainer.data.transforms import crops_along, float32_resizer, full_frame, random_crop
+from trainer.data.loaders import OnDevice, Sample, empty_shared, evaluation_loader, video_loader
+from trainer.data.transforms import crops_along, float32_resizer, full_frame, int16_resizer, random_crop
 from trainer.datasets import DATASETS
 from trainer.metrics.charades import video_score
 from trainer.models.backbones import Backbone
@@ -90,7 +90,7 @@ class CharadesValidationClips(CharadesClips):
 class VideoViews(OnDevice):
     """The frames of all test views of a video, each of them once."""
 
-    frames: torch.Tensor  # (n, height, width, 3) RGB float32 0..255, the short side resized
+    frames: torch.Tensor  # (n, height, width, 3) RGB int16, see `PIXEL_RANGE`; the short side resized
     places: torch.Tensor  # (clips, T) which of the frames make each clip
     crops: list  # ResizeCrop of each crop
     target: torch.Tensor  # (classes,) float32, the actions of the whole video
@@ -98,7 +98,7 @@ class VideoViews(OnDevice):
     row: torch.Tensor  # () int64: which item of the dataset it is
 
     def clips(self, chunk):
-        """Yield all views, crop by crop, in chunks of at most ``chunk`` clips: (k, 3, T, side, side).
+        """Yield all views, crop by crop, in chunks of at most ``chunk`` clips: (k, 3, T, side, side), int16.
 
         Each chunk overwrites the one before: on a CPU, fresh memory costs more than copying the pixels.
         """
@@ -122,8 +122,8 @@ class CharadesTestVideos(Dataset):
 
     @property
     def item_bytes(self) -> int:
-        """About the size of an item in memory: videos are at most twice as wide as high, pixels are float32."""
-        return self.clip.test_clips * self.clip.num_frames * self.clip.test_side * 2 * self.clip.test_side * 3 * 4
+        """About the size of an item in memory: videos are at most twice as wide as high, pixels are int16."""
+        return self.clip.test_clips * self.clip.num_frames * self.clip.test_side * 2 * self.clip.test_side * 3 * 2
 
     def __getitem__(self, row) -> VideoViews:
         video, available = str(self.videos.names[row]), int(self.videos.frames[row])
@@ -132,10 +132,15 @@ class CharadesTestVideos(Dataset):
         indices = [indices_from(start, self.clip.num_frames, self.clip.stride, available) for start in starts]
         distinct, places = np.unique(indices, return_inverse=True)
         pixels, whole = read_clip(
-            self.frames, video, distinct, lambda *size: full_frame(*size, self.clip.test_side), float32_resizer
+            self.frames,
+            video,
+            distinct,
+            lambda *size: full_frame(*size, self.clip.test_side),
+            int16_resizer,
+            empty_shared,
         )
         return VideoViews(
-            frames=torch.from_numpy(pixels),
+            frames=pixels,
             places=torch.from_numpy(places.reshape(len(starts), -1)),
             crops=crops_along(whole, self.clip.test_crops),
             target=torch.from_numpy(label_union(self.videos.segments_of(row), 0, available - 1)),

@@ -13,7 +13,7 @@ from trainer.config import Normalization, RunMachine
 from trainer.data import loaders
 from trainer.data.ava_lists import KeyFrames
 from trainer.data.charades_lists import Videos
-from trainer.data.transforms import full_frame
+from trainer.data.transforms import INT16_STEPS, full_frame
 from trainer.tasks.ava import AvaClips, AvaTrainingClips
 from trainer.tasks.charades import CharadesTestVideos
 from trainer.utils.errors import InputError
@@ -136,6 +136,22 @@ def test_each_test_video_is_served_once(world_size, workers):
     assert sorted(served) == names
 
 
+class SharedMemory(torch.utils.data.Dataset):
+    """One item: whether `empty_shared` gives this process memory that needs no copy to reach another one."""
+
+    def __len__(self):
+        return 1
+
+    def __getitem__(self, _):
+        return torch.tensor(loaders.empty_shared((2, 3), np.int16).is_shared())
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_only_workers_share_memory(workers):
+    loader = torch.utils.data.DataLoader(SharedMemory(), batch_size=None, num_workers=workers)
+    assert [shared.item() for shared in loader] == [workers > 0]
+
+
 def test_clips_are_normalized():
     clips = torch.tensor([0, 51, 255], dtype=torch.uint8).reshape(1, 3, 1, 1, 1)
     rgb = loaders.normalize_clips(clips, Normalization("rgb", 0.45, 0.225))
@@ -144,6 +160,16 @@ def test_clips_are_normalized():
     bgr = loaders.normalize_clips(clips, Normalization("bgr", 0.0, 1.0))
     torch.testing.assert_close(bgr.flatten(), torch.tensor([1.0, 0.2, 0.0]))
     assert clips.flatten().tolist() == [0, 51, 255]
+
+
+def test_pixels_of_all_types_have_the_same_range():
+    gray = Normalization("rgb", 0.0, 1.0)
+    clips = torch.tensor([0.0, 51.0, 255.0]).reshape(1, 3, 1, 1, 1)
+    normalized = [
+        loaders.normalize_clips(pixels, gray).flatten()
+        for pixels in (clips, clips.byte(), (clips * INT16_STEPS).short())
+    ]
+    assert all(pixels.equal(normalized[0]) and pixels.dtype == torch.float32 for pixels in normalized)
 
 
 @pytest.mark.parametrize(("channel_order", "expected"), [("rgb", [-0.2, 0.0, 1.4]), ("bgr", [1.4, 0.0, -0.2])])

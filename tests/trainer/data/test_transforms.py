@@ -8,12 +8,14 @@ from torch.nn.functional import interpolate
 
 from tests.helpers.loader_data import expected, formula_frame
 from trainer.data.transforms import (
+    INT16_STEPS,
     ResizeCrop,
     boxes_in_crop,
     center_crop,
     crops_along,
     float32_resizer,
     full_frame,
+    int16_resizer,
     random_crop,
     uint8_resizer,
 )
@@ -92,7 +94,10 @@ def test_a_crop_has_the_pixels_of_the_whole_resized_frame(source):
 
 @pytest.mark.parametrize("source", SOURCES)
 def test_whole_frames_have_the_exact_pixels(source):
-    """Those of interpolation in float64; PyTorch's in float32 are off by up to 0.01, as it rounds positions."""
+    """Those of interpolation in float64, rounded to int16's steps.
+
+    PyTorch's in float32 are off by up to 0.01, as it rounds positions.
+    """
     frame = np.random.default_rng(source).integers(0, 256, (*source, 3), np.uint8)
     planes = torch.from_numpy(frame).permute(2, 0, 1)[None]
     geometry = full_frame(*source, 112)
@@ -100,9 +105,10 @@ def test_whole_frames_have_the_exact_pixels(source):
         interpolate(planes.to(kind), geometry.resized, mode="bilinear")[0].permute(1, 2, 0).numpy()
         for kind in (torch.float64, torch.float32)
     )
-    pixels = float32_resizer(geometry)(frame)
-    np.testing.assert_allclose(pixels, exact, rtol=0, atol=1e-4)
-    np.testing.assert_allclose(pixels, published, rtol=0, atol=0.02)
+    pixels = int16_resizer(geometry)(frame) / INT16_STEPS
+    half_a_step = 0.5 / INT16_STEPS
+    np.testing.assert_allclose(pixels, exact, rtol=0, atol=half_a_step + 1e-4)
+    np.testing.assert_allclose(pixels, published, rtol=0, atol=half_a_step + 0.02)
 
 
 def test_half_the_size_is_exact():

@@ -9,7 +9,7 @@ import torch
 from tests.helpers.loader_data import FramesInMemory, clip_config, expected
 from trainer.data.charades_lists import Videos
 from trainer.data.clips import indices_from, read_clip
-from trainer.data.transforms import float32_resizer
+from trainer.data.transforms import INT16_STEPS, float32_resizer
 from trainer.tasks import charades
 
 STARTS = expected("charades_test_frames.json")
@@ -80,6 +80,9 @@ def test_test_views_equal_those_made_one_by_one(videos, row):
     for view, (crop, start) in zip(views, itertools.product(item.crops, starts), strict=True):
         indices = indices_from(start, 4, 2, available)
         clip, _ = read_clip(frames, item.name, indices, lambda *_, crop=crop: crop, float32_resizer)
-        # of 255: whole frames and crops are resized by two functions, which round positions differently
-        torch.testing.assert_close(view, torch.from_numpy(clip).permute(3, 0, 1, 2), rtol=0, atol=1e-3)
+        # of 255: whole frames are rounded to int16, and resized by a function that rounds positions differently
+        rounding = 0.5 / INT16_STEPS + 1e-3
+        torch.testing.assert_close(
+            view / INT16_STEPS, torch.from_numpy(clip).permute(3, 0, 1, 2), rtol=0, atol=rounding
+        )
     assert item.target.nonzero()[:, 0].tolist() == [[5, 9], [7]][row]
