@@ -66,7 +66,7 @@ def test_words_are_not_in_the_code_fingerprint(code, name, old, new):
         ("tasks/ava.py", "resolution = 7", "resolution = 14"),
         ("data/ava_lists.py", "int(action) - 1", "int(action) - 2"),
         ("data/transforms.py", "< 0.5", "< 0.4"),
-        ("data/loaders.py", "div(255)", "div(256)"),
+        ("data/loaders.py", "torch.uint8: 255", "torch.uint8: 256"),
         ("models/backbones.py", "module.eps = bn_eps", "pass"),
     ],
 )
