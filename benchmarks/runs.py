@@ -72,14 +72,14 @@ def noise(run, clips, size=None) -> Batch:
     torch.manual_seed(1)
     height, width = size or (run.clip.crop, run.clip.crop)
     pixels = torch.randint(0, 256, (clips, run.clip.num_frames, height, width, 3), dtype=torch.uint8)
-    names, rows = [f"noise {number}" for number in range(clips)], torch.arange(clips)
+    rows = torch.arange(clips)
     classes, boxes = DATASETS[run.dataset].num_classes, None
     if run.dataset == "ava":
         corners = torch.tensor([0.1 * width, 0.1 * height, 0.6 * width, 0.9 * height])
         number = torch.arange(clips).repeat_interleave(BOXES)
         boxes = torch.cat([number[:, None].float(), corners.expand(len(number), 4)], dim=1)
     targets = (torch.rand(clips if boxes is None else len(boxes), classes) < 0.05).float()
-    return Batch(pixels.permute(0, 4, 1, 2, 3), targets, names, rows, boxes).to(run.machine.device)
+    return Batch(pixels.permute(0, 4, 1, 2, 3), targets, rows, boxes).to(run.machine.device)
 
 
 def seconds(work):

@@ -17,7 +17,7 @@ import torch
 from trainer.config import training_fingerprint
 from trainer.distributed.lifetime import STOP_SIGNALS, Stopped, end_stopped, handle_signals
 from trainer.fingerprints import code_fingerprint, run_fingerprint
-from trainer.utils.errors import InputError
+from trainer.utils.errors import InputError, is_out_of_memory
 from trainer.utils.files import atomic_write
 from trainer.utils.locks import log_while_waiting
 from trainer.utils.text import shortened
@@ -153,12 +153,12 @@ def previous(path) -> Path:
     return path.with_stem(f"{path.stem}.previous")
 
 
-def load(path, run, model, optimizer, device) -> TrainingState:
+def load(path, run, model, optimizer) -> TrainingState:
     """Restore model and optimizer from ``path``; return a new state if there is no such file, or it is another run's.
 
     Raises InputError if that other run took GPU hours: the user decides whether to delete it.
     """
-    saved, state = _read(path, device)
+    saved, state = _read(path)
     if saved is None:
         return state
     finished = state.epoch == run.training.epochs
@@ -187,20 +187,24 @@ def restore(path, saved, model, optimizer=None):
         if optimizer and "optimizer" in saved:
             optimizer.load_state_dict(saved["optimizer"])
     except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        if is_out_of_memory(error):
+            raise
         reason = " ".join(shortened(str(error)).split())
         raise InputError(f"{path}: not weights of this run's network ({reason}); delete it to train again") from error
 
 
-def _read(path, device):
+def _read(path):
     """Return the last complete checkpoint's content (or None) and state; raise InputError if all are damaged."""
     damaged = []
     for file in (path, previous(path)):
         if not file.exists():
             continue
         try:
-            saved = torch.load(file, map_location=device, weights_only=True)
+            saved = torch.load(file, map_location="cpu", weights_only=True)
             return saved, _state_of(saved)
         except Exception as error:  # a damaged pickle can raise anything
+            if is_out_of_memory(error):
+                raise
             log.info("%s: damaged (%s)", file, type(error).__name__)
             damaged.append(str(file))
     if damaged:

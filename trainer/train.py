@@ -60,7 +60,7 @@ def _fit(run, folder, group, check_held):
     run_fingerprint(run)  # kept for the checkpoints: of the files that are read here, not of later ones
     loader = training_loader(clips, run, group.rank)
     optimizer = build_optimizer(model, run.training, BACKBONES[run.model.backbone].depth)
-    state = checkpointing.load(folder / "resume.pth", run, model, optimizer, group.device)
+    state = checkpointing.load(folder / "resume.pth", run, model, optimizer)
     unfinished = state.epoch < run.training.epochs  # else another machine may have trained it
     if unfinished:
         state.jobs.append(environment(run.machine.device))

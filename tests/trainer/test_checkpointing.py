@@ -34,7 +34,7 @@ def test_epochs_trained_on_gpus_are_not_discarded(tmp_path):
     checkpointing.save(saved, run, model, begun, optimizer)
 
     def load(run):
-        return checkpointing.load(saved, run, model, optimizer, "cpu")
+        return checkpointing.load(saved, run, model, optimizer)
 
     assert load(run) == begun
     shutil.copytree(tmp_path, tmp_path / "elsewhere")
@@ -62,7 +62,7 @@ def test_other_code_resumes_only_finished_runs(tmp_path, monkeypatch):
         checkpointing.save(tmp_path / "resume.pth", run, model, state)
         with monkeypatch.context() as patch:
             patch.setattr(checkpointing, "code_fingerprint", lambda dataset: "other code")
-            found = checkpointing.load(tmp_path / "resume.pth", run, model, None, "cpu")
+            found = checkpointing.load(tmp_path / "resume.pth", run, model, None)
         assert found == (finished if state == finished else TrainingState())
 
 
@@ -143,7 +143,7 @@ def test_a_checkpoint_of_another_content_is_damaged(tmp_path, change):
     run, path, model = config.load(small_run(tmp_path, "charades")), tmp_path / "resume.pth", nn.Linear(2, 2)
     save_changed(path, run, change)
     with pytest.raises(InputError, match=f"^{path}: damaged; delete the file to train from the start"):
-        checkpointing.load(path, run, model, torch.optim.SGD(model.parameters(), 0.1), "cpu")
+        checkpointing.load(path, run, model, torch.optim.SGD(model.parameters(), 0.1))
 
 
 @pytest.mark.parametrize(
@@ -159,4 +159,4 @@ def test_weights_of_another_network_are_named(tmp_path, change):
     run, path, model = config.load(small_run(tmp_path, "charades")), tmp_path / "resume.pth", nn.Linear(2, 2)
     save_changed(path, run, change)
     with pytest.raises(InputError, match=f"^{path}: not weights of this run's network .*; delete it to train again"):
-        checkpointing.load(path, run, model, torch.optim.SGD(model.parameters(), 0.1), "cpu")
+        checkpointing.load(path, run, model, torch.optim.SGD(model.parameters(), 0.1))

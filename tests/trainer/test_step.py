@@ -35,7 +35,7 @@ def batches(count):
     for _ in range(count):
         clips = torch.randint(0, 256, (2, 3, 4, 8, 8), generator=generator, dtype=torch.uint8)
         targets = torch.randint(0, 2, (2, 5), generator=generator).float()
-        yield Batch(clips, targets, ["a", "b"], torch.tensor([0, 1]))
+        yield Batch(clips, targets, torch.tensor([0, 1]))
 
 
 def step(model, served=None):

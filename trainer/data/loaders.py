@@ -4,6 +4,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -55,7 +56,6 @@ class Batch(OnDevice):
 
     clips: torch.Tensor  # (B, 3, T, H, W) RGB, of a type in PIXEL_RANGE; not normalized, see `normalize_clips`
     targets: torch.Tensor  # (N boxes, or B clips without boxes; classes) float32, 0 or 1
-    names: list[str]  # of each clip, for messages
     rows: torch.Tensor  # (B,) int64: which item of the dataset each clip is
     boxes: torch.Tensor | None = None  # (N, 5) float32: clip in the batch, x1, y1, x2, y2 in pixels of the clip
     origins: torch.Tensor | None = None  # (N, 4) float32: the boxes as fractions of the frame, as listed
@@ -67,12 +67,12 @@ def collate(samples: list[Sample]) -> Batch:
     # worker, PyTorch's function stacks into the memory that is handed over: a third less system time than a copy.
     clips = default_collate([sample.clip for sample in samples]).permute(0, 4, 1, 2, 3)
     targets = torch.cat([sample.targets for sample in samples])
-    names, rows = [sample.name for sample in samples], torch.tensor([sample.row for sample in samples])
+    rows = torch.tensor([sample.row for sample in samples])
     if samples[0].boxes is None:
-        return Batch(clips, targets, names, rows)
+        return Batch(clips, targets, rows)
     number = torch.repeat_interleave(torch.tensor([len(sample.boxes) for sample in samples]))
     boxes = torch.cat([number[:, None].float(), torch.cat([sample.boxes for sample in samples])], dim=1)
-    return Batch(clips, targets, names, rows, boxes, torch.cat([sample.origins for sample in samples]))
+    return Batch(clips, targets, rows, boxes, torch.cat([sample.origins for sample in samples]))
 
 
 def empty_shared(shape, dtype) -> torch.Tensor:
@@ -216,6 +216,12 @@ def read_batches(loader) -> Iterator:
         yield batch
 
 
+@cache
+def _copy_stream(device):
+    """Return one stream for all loaders: PyTorch keeps freed memory for the stream on which it was allocated."""
+    return torch.cuda.Stream(device)
+
+
 def read_on_device(loader, device) -> Iterator:
     """Yield what ``loader`` yields, on ``device``.
 
@@ -224,7 +230,7 @@ def read_on_device(loader, device) -> Iterator:
     if device.type != "cuda":
         yield from (batch.to(device) for batch in read_batches(loader))
         return
-    copies = torch.cuda.Stream(device)
+    copies = _copy_stream(device)
     for batch in read_batches(loader):
         with torch.cuda.stream(copies):
             moved = batch.to(device)

@@ -28,7 +28,7 @@ import traceback
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from trainer.utils.errors import InputError, print_error
+from trainer.utils.errors import InputError, is_out_of_memory, print_error
 
 log = logging.getLogger("trainer")
 
@@ -241,7 +241,7 @@ def explain(error) -> str:
     if isinstance(error, InputError):
         return str(error)
     words = f"{type(error).__name__}: {error}".partition("\n")[0]
-    if isinstance(error, MemoryError) or "OutOfMemoryError" in words or "can't allocate memory" in words:
+    if is_out_of_memory(error):
         return (
             f"out of memory ({words}); set training: precision: bfloat16, for transformers machine: "
             "activation_checkpointing: true, lower training: batch_size, or use a device with more memory. More "

@@ -33,7 +33,7 @@ def choose_layout(backbone: nn.Module, clip: Clip):
 
 def _flatten(module):
     """Give a module another forward; it stays the same module, with its parameters and hooks."""
-    if type(module) is nn.Conv3d and (_is_spatial(module) or _is_temporal(module)):
+    if type(module) is nn.Conv3d and module.groups == 1 and (_is_spatial(module) or _is_temporal(module)):
         module.__class__ = FlatConv3d
     elif type(module) is nn.BatchNorm3d:
         module.__class__ = FlatBatchNorm3d
@@ -90,7 +90,7 @@ class FlatConv3d(nn.Conv3d):
 
     def _conv2d(self, pixels, weight, axes):
         stride, padding, dilation = ([of[axis] for axis in axes] for of in (self.stride, self.padding, self.dilation))
-        return conv2d(pixels.permute(0, 3, 1, 2), weight, self.bias, stride, padding, dilation, self.groups)
+        return conv2d(pixels.permute(0, 3, 1, 2), weight, self.bias, stride, padding, dilation)
 
 
 def _padded(tensor, axis, size):

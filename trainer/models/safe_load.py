@@ -11,7 +11,7 @@ import safetensors.torch
 import torch
 from torch.serialization import safe_globals
 
-from trainer.utils.errors import InputError
+from trainer.utils.errors import InputError, is_out_of_memory
 from trainer.utils.text import listed, quoted, shown
 
 
@@ -95,6 +95,8 @@ def read_checkpoint(path):
     except InputError:
         raise
     except Exception as error:  # a damaged file can raise anything
+        if is_out_of_memory(error):
+            raise
         raise InputError(f"{path}: {_explain(error)}") from error
 
 

@@ -18,6 +18,12 @@ class InputError(Exception):
         return printable(super().__str__())
 
 
+def is_out_of_memory(error) -> bool:
+    """Return whether an exception says that memory is full, of the CPU or a GPU; PyTorch's own may be RuntimeErrors."""
+    words = f"{type(error).__name__}: {error}"
+    return isinstance(error, MemoryError) or "OutOfMemoryError" in words or "allocate memory" in words
+
+
 @contextmanager
 def exit_on_input_error():
     """Print an ``InputError`` of the block as one line on stderr and exit with status 1."""

@@ -107,6 +107,18 @@ def test_gpus_compute_multiples_of_8_channels(monkeypatch):
     assert not any(width % 8 for width in widths)
 
 
+@pytest.mark.parametrize(("kernel", "padding"), [((1, 3, 3), (0, 1, 1)), ((3, 1, 1), (1, 0, 0))])
+def test_grouped_convolutions_compute_the_same(kernel, padding):
+    """X3D's and MoViNet's."""
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv3d(4, 8, kernel, padding=padding, groups=4, bias=False), nn.BatchNorm3d(8))
+    first, last = network.double(), deepcopy(network).double()
+    choose_layout(last, LARGE)
+    clips = torch.randn(2, 4, 5, 6, 7).double()
+    for one, other in zip(results(first, clips), results(last, clips), strict=True):
+        torch.testing.assert_close(other, one, rtol=1e-6, atol=1e-9)
+
+
 def test_small_clips_are_computed_channels_first():
     backbone = build_backbone("r2plus1d_18")
     choose_layout(backbone, SMALL)
