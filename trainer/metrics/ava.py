@@ -20,8 +20,8 @@ They differ in these:
     images that the ground truth lacks     false positives      false positives      ignored
 
 How much the numbers differ depends on duplicate detections of a person: the published protocol gives a box to the
-first row, not to the best score. On the duplicates of tests/fixtures/metrics/medium_a it gives 0.33, the
-others 0.42. All leave out the excluded seconds.
+first row, not to the best score. On the duplicates of tests/fixtures/metrics/medium_a they are 0.329, 0.415 and 0.420.
+All leave out the excluded seconds.
 
 Tied scores: both references sort a class's detections by an unstable argsort and reverse the result, so their order
 among ties depends on numpy and CPU. Here the sort is stable, then reversed: of equal scores, later rows rank first. It

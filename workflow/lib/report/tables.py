@@ -124,9 +124,12 @@ def rank_cells(rows: pd.DataFrame) -> list[Cell]:
 def note(results: Results) -> str:
     """Return the sentences that explain one dataset's table."""
     sentences = []
-    if "official_mAP" in results.runs:
-        sentences.append("mAP is by the recipe's protocol, Official by ActivityNet's; both skip the excluded seconds.")
-        sentences.append("By how much the two differ depends on duplicate detections.")
+    if "official_mAP" in results.runs and len(results.runs):
+        [protocol] = results.runs.protocol.unique()  # a group is tested alike
+        sentences.append(
+            f'mAP is by the protocol "{protocol}", Official by ActivityNet\'s; both skip the excluded seconds. '
+            "By how much the two differ depends on duplicate detections."
+        )
     sentences += interval_sentences([results], ranks=True)
     if sources := published_sources(results):
         sentences.append(f"Published numbers are from {sources}.")

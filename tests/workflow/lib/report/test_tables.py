@@ -226,6 +226,13 @@ def test_ava_shows_both_protocols(tmp_path):
     rows, text, _ = written(tmp_path, made_up(tmp_path, "ava"))
     assert list(rows.official_mAP) == [11.0, 19.0, 24.0, 39.0]
     assert "Official" in text.splitlines()[2]
+    assert 'mAP is by the protocol "published", Official by ActivityNet\'s' in text
+
+
+def test_a_group_without_finished_runs_names_no_protocol(tmp_path):
+    results = made_up(tmp_path, "ava", without=[("supervised", 1)])
+    groups = with_recipes(results, "r2plus1d", "r2plus1d", "r2plus1d", "vit").comparable()
+    assert ["by the protocol" in text_table(group).note for group in groups] == [True, False]
 
 
 def test_unfinished_runs_are_pending(tmp_path):
