@@ -26,6 +26,10 @@ ONE_SEED = (
     "Differences between trainings (seeds) are not covered for methods with one seed; to cover them, set "
     "charades: seeds: [0, 1, 2]."
 )
+FEW_SEEDS = (
+    "Two or three seeds say little of their spread: if seeds vary more than test videos, intervals are too narrow and "
+    "p-values too small."
+)
 CLASSES = ["bend/bow (at the waist)", "talk to (e.g., self, a person, a group)", "dance", "never seen"]
 
 

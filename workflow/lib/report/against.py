@@ -19,9 +19,9 @@ from workflow.lib.report.text_table import TextTable, cells
 from workflow.lib.report.uncertainty import (
     bootstrapped_runs,
     class_names,
-    one_seed_note,
     resampled_classes,
     resampled_mean_ap,
+    seeds_note,
 )
 
 OTHER = "against "  # begins the other experiment's names, so that its seeds are drawn on their own
@@ -190,7 +190,7 @@ def text_table(results: Results, other: Results) -> TextTable:
         "Difference: here - there, with its interval of 95 % over the same resamples of the test videos. p (Holm) is "
     )
     note += f"corrected for the number of methods; at most {LEVEL} is bold."
-    note = " ".join([note, *one_seed_note(results, other)])
+    note = " ".join([note, *seeds_note(results, other)])
     return TextTable(f"{results.title}: mAP in percent", columns, note)
 
 
@@ -216,4 +216,4 @@ def statement(results: Results, other: Results) -> str:
     said += f": {joined(changed)}." if changed else "."
     missing = results.methods.label[[method for method in results.methods.index if method not in set(rows.method)]]
     said += f" Not in both experiments: {joined(missing.tolist())}." if len(missing) else ""
-    return " ".join([said, *one_seed_note(results, other)])
+    return " ".join([said, *seeds_note(results, other)])

@@ -9,7 +9,7 @@ from trainer.metrics.bootstrap import LEVEL, compare_pairs, kendall_tau, kendall
 from workflow.lib.report.results import Results, mean_map
 from workflow.lib.report.tables import recipes_and_backbones
 from workflow.lib.report.text_table import Cell, TextTable, cells, signed
-from workflow.lib.report.uncertainty import one_seed_note, resampled_mean_ap
+from workflow.lib.report.uncertainty import resampled_mean_ap, seeds_note
 
 
 def pairs(results: Results) -> pd.DataFrame:
@@ -42,7 +42,7 @@ def text_table(results: Results) -> TextTable:
     }
     note = "Brackets are intervals of 95 % over the same resamples of the test videos for both methods. p (Holm) is "
     note += f"corrected for the number of pairs; at most {LEVEL} is bold."
-    note = " ".join([note, *one_seed_note(results), *recipes_and_backbones(results)])
+    note = " ".join([note, *seeds_note(results), *recipes_and_backbones(results)])
     return TextTable(f"{results.heading}: differences of mAP in points", columns, note)
 
 
@@ -79,7 +79,7 @@ def statement(results: Results) -> str:
     tau, low, high = published_agreement(results)
     if not np.isnan(tau):
         sentences.append(f"Kendall's τ with the published ranking is {tau:.2f} [{low:.2f}, {high:.2f}].")
-    return " ".join(sentences + one_seed_note(results))
+    return " ".join(sentences + seeds_note(results))
 
 
 def published_agreement(results: Results) -> tuple[float, float, float]:

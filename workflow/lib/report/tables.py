@@ -8,7 +8,7 @@ from trainer.datasets import DATASETS
 from trainer.utils.files import atomic_write
 from workflow.lib.report.results import Results, class_means, mean_map
 from workflow.lib.report.text_table import MISSING, Cell, TextTable, cells, highlight_best, latex, markdown, signed
-from workflow.lib.report.uncertainty import class_intervals, mean_ap_intervals, mean_ap_ranks, one_seed_note
+from workflow.lib.report.uncertainty import class_intervals, mean_ap_intervals, mean_ap_ranks, seeds_note
 
 # Equal for all seeds of a method; in the order of the table's columns.
 PROPERTIES = ["parameters", "gflops", "epochs", "videos_trained", "videos_tested"]
@@ -157,7 +157,7 @@ def interval_sentences(datasets: list[Results], ranks: bool) -> list[str]:
             resampled.append(results)
         if several and not (results.bootstraps and results.show_intervals):
             sentences.append(f"±{of} is one standard deviation over seeds.")
-    return sentences + one_seed_note(*resampled)
+    return sentences + seeds_note(*resampled)
 
 
 def damage(results: Results) -> list[str]:

@@ -73,17 +73,21 @@ def class_intervals(results: Results) -> pd.DataFrame:
     return pd.DataFrame(resampled.intervals.reshape(-1, 2), index, ["ap_low", "ap_high"])
 
 
-def one_seed_note(*experiments: Results) -> list[str]:
-    """Return a sentence that says what intervals and p-values leave out if a method has one seed."""
-    of_one_seed = [
-        f"{results.dataset}: seeds: [0, 1, 2]"
-        for results in experiments
-        for runs in bootstrapped_runs(results).values()
-        if len(runs) == 1
-    ]
-    settings = " and ".join(dict.fromkeys(of_one_seed))
-    sentence = "Differences between trainings (seeds) are not covered for methods with one seed; to cover them, set "
-    return [f"{sentence}{settings}."] if settings else []
+def seeds_note(*experiments: Results) -> list[str]:
+    """Return sentences that say what intervals and p-values leave out if methods have few seeds."""
+    counts = [(results.dataset, len(runs)) for results in experiments for runs in bootstrapped_runs(results).values()]
+    sentences = []
+    if of_one := dict.fromkeys(f"{dataset}: seeds: [0, 1, 2]" for dataset, count in counts if count == 1):
+        sentences.append(
+            "Differences between trainings (seeds) are not covered for methods with one seed; to cover them, set "
+            f"{' and '.join(of_one)}."
+        )
+    if any(count in (2, 3) for _, count in counts):
+        sentences.append(
+            "Two or three seeds say little of their spread: if seeds vary more than test videos, intervals are too "
+            "narrow and p-values too small."
+        )
+    return sentences
 
 
 def _resampled(results, metric, point, values, experiment) -> Resampled:

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from tests.helpers.browser import needs_browser, overflow
-from tests.helpers.made_up_results import ONE_SEED, made_up, read, run_config
+from tests.helpers.made_up_results import FEW_SEEDS, ONE_SEED, made_up, read, run_config
 from tests.helpers.paths import ROOT
 from trainer.config import Run, score_fingerprint
 from trainer.utils import settings
@@ -63,7 +63,7 @@ def test_seeds_of_both_experiments_vary_on_their_own(tmp_path):
     other = read_other(results, other_results(tmp_path, without=()))
     rows = method_differences(results, other)
     assert (rows.difference == 0).all() and (rows.high - rows.low > 2).all()  # the seeds lie 2 points apart
-    assert ONE_SEED not in statement(results, other)
+    assert ONE_SEED not in statement(results, other) and statement(results, other).endswith(FEW_SEEDS)
 
 
 def test_changes_are_counted_by_corrected_p_values(tmp_path):

@@ -5,7 +5,15 @@ from itertools import combinations
 
 import pytest
 
-from tests.helpers.made_up_results import ONE_SEED, made_up, nearly_equal, read, with_recipes, write_published
+from tests.helpers.made_up_results import (
+    FEW_SEEDS,
+    ONE_SEED,
+    made_up,
+    nearly_equal,
+    read,
+    with_recipes,
+    write_published,
+)
 from workflow.lib.report import tables
 from workflow.lib.report.comparisons import indistinguishable, joined, pairs, statement, text_table
 from workflow.lib.report.text_table import markdown
@@ -50,6 +58,13 @@ def test_differences_between_trainings_are_covered_by_several_seeds_of_each_meth
     results = made_up(tmp_path, seeds=(1, 2, 3), without=without)
     words = statement(results), text_table(results).note, tables.text_table(results).note
     assert [ONE_SEED in one for one in words] == [said] * 3
+
+
+@pytest.mark.parametrize(("seeds", "said"), [((1,), False), ((1, 2), True), ((1, 2, 3), True), ((1, 2, 3, 4), False)])
+def test_few_seeds_are_said_to_show_little_of_their_spread(tmp_path, seeds, said):
+    results = made_up(tmp_path, seeds=seeds)
+    words = statement(results), text_table(results).note, tables.text_table(results).note
+    assert [FEW_SEEDS in one for one in words] == [said] * 3
 
 
 def test_the_statement_names_what_cannot_be_told_apart(tmp_path):

@@ -14,6 +14,7 @@ import pytest
 from tests.helpers.made_up_results import (
     ALIKE,
     CLASSES,
+    FEW_SEEDS,
     ONE_SEED,
     RUN,
     made_up,
@@ -302,7 +303,7 @@ def test_both_datasets_side_by_side(tmp_path):
             True,
             "Brackets of AVA are intervals of 95 % over test videos. mAP of Charades is the mean over seeds. "
             "Brackets of Charades are intervals of 95 % over test videos and seeds. "
-            f"{ONE_SEED.replace('charades', 'ava')}",
+            f"{ONE_SEED.replace('charades', 'ava')} {FEW_SEEDS}",
         ),
         (False, "mAP of Charades is the mean over seeds. ± of Charades is one standard deviation over seeds."),
     ],
