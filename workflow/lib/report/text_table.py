@@ -52,7 +52,6 @@ def signed(value) -> str:
 
 def markdown(table: TextTable) -> str:
     """Return aligned Markdown, readable in a terminal: the best **bold**, the best self-supervised in _italics_."""
-    ranked = any(cell.best_self_supervised for row in table.rows for cell in row)
 
     def marked(cell):
         text = cell.text.replace("|", "\\|")
@@ -66,8 +65,7 @@ def markdown(table: TextTable) -> str:
         for row in zip(*columns, strict=True)
     ]
     rule = "|".join(["-" * (widths[0] + 2), *("-" * (width + 1) + ":" for width in widths[1:])])
-    note = f"{'Best in bold, best self-supervised in italics. ' * ranked}{table.note}".rstrip()
-    return "\n".join([table.title, "", lines[0], f"|{rule}|", *lines[1:], "", note]) + "\n"
+    return "\n".join([table.title, "", lines[0], f"|{rule}|", *lines[1:], "", _note(table, "in italics")]) + "\n"
 
 
 def latex(table: TextTable) -> str:
@@ -84,6 +82,7 @@ def latex(table: TextTable) -> str:
     return "\n".join(
         [
             f"% {table.title}",
+            f"% {_note(table, 'underlined')}".rstrip(),
             r"% \usepackage{booktabs}",
             rf"\begin{{tabular}}{{l{'r' * (len(table.columns) - 1)}}}",
             r"\toprule",
@@ -95,6 +94,13 @@ def latex(table: TextTable) -> str:
             "",
         ]
     )
+
+
+def _note(table, best_self_supervised):
+    """Return a table's note, after what its marks mean if it has some."""
+    ranked = any(cell.best_self_supervised for row in table.rows for cell in row)
+    marks = f"Best in bold, best self-supervised {best_self_supervised}. "
+    return f"{marks * ranked}{table.note}".rstrip()
 
 
 _LATEX = {"\\": r"\textbackslash{}", "–": "--", "−": "$-$", "±": r"$\pm$", "~": r"\textasciitilde{}", "^": r"\^{}"}

@@ -107,6 +107,7 @@ def test_seeds_give_mean_and_standard_deviation(tmp_path):
     assert list(rows.mAP_std) == [2.0] * 4
     assert list(rows.seeds) == [3] * 4
     assert "_27.0 ± 2.0_" in text and "**42.0 ± 2.0**" in text
+    assert "\n% Best in bold, best self-supervised underlined. mAP is the mean over seeds. " in tex
     assert r"\underline{27.0 $\pm$ 2.0}" in tex and r"\textbf{42.0 $\pm$ 2.0}" in tex
 
 
