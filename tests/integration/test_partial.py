@@ -64,7 +64,7 @@ def test_a_run_trained_on_gpus_is_not_overwritten_by_other_settings(tmp_path):
     run_config = folder / "config.yaml"
     run_config.write_text(run_config.read_text().replace("device: cpu", "device: cuda"))
     make(tmp_path, TABLE, "--dry-run")  # only the machine differs
-    message = "its training has model: dropout 0.0, config says 0.25; give the --configfile of that training"
+    message = "its training has model: dropout 0, config says 0.25; give the --configfile of that training"
     assert f"{folder}: {message}" in make(tmp_path, TABLE, "--dry-run", other=OTHER, status=1)
     (folder / "model.pth").rename(folder / "resume.pth")  # not finished yet
     make(tmp_path, TABLE, "--dry-run", other="recipes: {r2plus1d: {charades: {clip: {test_clips: 3}}}}")
