@@ -49,14 +49,15 @@ def run(folder, *arguments, environment=None):
     return done.stdout + done.stderr
 
 
-def test_a_workflow_imports_it_as_a_module(tmp_path, settings):
+def test_a_workflow_imports_it_as_a_module_and_keeps_its_own_default_target(tmp_path, settings):
     (tmp_path / "Snakefile").write_text(
+        "rule all:\n    input: 'copy.csv'\n\n"
         f"module vssl:\n    snakefile: {str(SNAKEFILE)!r}\n    config: {settings!r}\n\n"
         "use rule * from vssl as vssl_*\n\n"
         "rule copy:\n    input: rules.vssl_list_charades.output.train, 'out/checkpoints/mine.txt'\n"
         "    output: 'copy.csv'\n    shell: 'cp {input[0]} {output}'\n"
     )
-    output = run(tmp_path, "copy.csv")
+    output = run(tmp_path)
     assert len(pd.read_csv(tmp_path / "copy.csv")) == 40  # videos of the demo's training list
     assert f"Check that {MIRROR}/r2plus1d_18-91a641e6.pth fits its backbone" in output
 
