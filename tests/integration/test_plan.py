@@ -3,12 +3,14 @@
 import os
 import re
 import shutil
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from tests.helpers.methods import own_row, write_methods
-from tests.helpers.paths import ROOT
+from tests.helpers.paths import ROOT, SNAKEMAKE
 from tests.helpers.plan import elsewhere, jobs, plan
 
 FILMS = {"films": ["-5KQ66BBWC4.mkv"]}  # plans of all 299 take longer
@@ -50,6 +52,16 @@ def test_a_workstation_uses_its_visible_gpus_or_says_that_there_is_none(tmp_path
     program.write_text("#!/bin/sh\nexit 1\n")
     output, status = plan(*table)
     assert status == 0 and "warning: no GPU is visible, and config wants `machine: device: cuda`" in output
+
+
+def test_jobs_are_not_taken_for_cores(tmp_path):
+    """With --jobs, GPUs of this machine are neither counted nor missed."""
+    target, changes = f"{tmp_path}/results/runs/ava/scratch/seed0/config.yaml", elsewhere(tmp_path, ava=FILMS)
+    command = [SNAKEMAKE, "--jobs", "2", "--nolock", target, *changes]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("error: -j, --jobs: counts the jobs of a cluster; ")
+    assert not Path(target).exists()
 
 
 def test_one_table_needs_only_its_dataset(tmp_path):

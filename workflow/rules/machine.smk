@@ -5,7 +5,7 @@ from workflow.lib.machine import visible_gpus
 from workflow.lib.machine_warnings import check_machine
 from workflow.lib.slurm import check_preemption, job_gpus
 
-HERE = not workflow.resource_settings.nodes  # with --jobs, they run on the nodes of a cluster
+HERE = not workflow.resource_settings.nodes  # --jobs are those of a cluster; the executor is not known before onstart
 
 if "download" not in workflow.global_resources:
     workflow.register_resource("download", 4)  # mirrors are shared
