@@ -35,7 +35,7 @@ def remaining(experiment: Experiment) -> Remaining:
     if "ava" in config.datasets and not experiment.existing.ava_frames:
         disk[data] += _ava_bytes(experiment)
     if "charades" in config.datasets and not experiment.existing.charades_frames:
-        missing = not Path(experiment.charades_tar).exists()
+        missing = not _is_made(config, experiment.charades_tar)
         if missing and not local_paths(experiment.urls("charades/Charades_v1_rgb.tar")):
             disk[data] += CHARADES_BYTES
     runs = [run_folders(experiment, dataset, experiment.methods.index) for dataset in config.datasets]
@@ -62,13 +62,21 @@ def is_trained(folder, run: dict) -> bool:
 
 def _ava_bytes(experiment):
     """Return the size of the films, cuts and frames that are missing; links to local films need no space."""
-    ava, existing, deleted = experiment.ava, experiment.existing, experiment.config.delete_after_use
+    ava, existing, config = experiment.ava, experiment.existing, experiment.config
+    deleted = config.delete_after_use
     window = ava.stop - ava.start
     frames = FRAMES_BYTES_PER_SECOND * window * ava.fps / 30 * (SMALL_FRAMES if ava.short_side else 1)
-    missing = [video for video in experiment.films if not Path(experiment.frames_folder, f"{video}.tar").exists()]
-    uncut = [video for video in missing if not (existing.ava_cuts or Path(experiment.cut(video)).exists())]
-    absent = [video for video in uncut if not (existing.ava_films or Path(experiment.film(video)).exists())]
+    missing = [video for video in experiment.films if not _is_made(config, f"{experiment.frames_folder}/{video}.tar")]
+    uncut = [video for video in missing if not (existing.ava_cuts or _is_made(config, experiment.cut(video)))]
+    absent = [video for video in uncut if not (existing.ava_films or _is_made(config, experiment.film(video)))]
     remote = [video for video in absent if not local_paths(experiment.film_urls(experiment.films[video]))]
     cuts = CUT_BYTES_PER_SECOND * window * len(uncut) * ("cuts" not in deleted)
     films = FILM_BYTES * len(remote) * ("films" not in deleted)
     return frames * len(missing) + cuts + films
+
+
+def _is_made(config, path):
+    """Return whether a file of `data` exists, there or in `shared_cache`, to which its job will link."""
+    path = Path(path)
+    cached = config.shared_cache and path.is_relative_to(config.data)
+    return path.exists() or bool(cached and Path(config.shared_cache, path.relative_to(config.data)).exists())

@@ -7,6 +7,7 @@ import sys
 import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 import yaml
@@ -102,6 +103,18 @@ def test_disk_without_what_is_deleted_or_exists(tmp_path):
     assert needed(delete_after_use=["cuts"]) == pytest.approx(157 + 392)
     assert needed(existing={"ava_films": "films"}) == pytest.approx(cuts + 392)
     assert needed(existing={"ava_cuts": "cuts"}) == pytest.approx(392)
+
+
+def test_disk_without_what_the_shared_cache_holds(tmp_path):
+    cache = tmp_path / "cache"
+    experiment = experiment_in(tmp_path, shared_cache=str(cache), ava={"films": ["a.mkv", "b.mkv", "c.mkv", "d.mkv"]})
+    made = [f"{experiment.frames_folder}/a.tar", experiment.cut("b"), experiment.film("c"), experiment.charades_tar]
+    for path in made:
+        file = cache / Path(path).relative_to(tmp_path / "data")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    cut = 157 * 901 / 1801
+    assert remaining(experiment).disk[str(cache)] / GB * 299 == pytest.approx(3 * 392 + 2 * cut + 157)
 
 
 def test_a_file_system_without_locks(tmp_path, monkeypatch):
