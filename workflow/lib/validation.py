@@ -31,6 +31,7 @@ from workflow.lib.settings import (
     check_path,
 )
 
+MADE = ("ava/annotations", "ava/films", "checkpoints", "downloads")  # folders of `data` with files by upstream's names
 FILM = re.compile(rf"[^/\s{ODD}]+\.(mkv|mp4|webm)")
 
 
@@ -72,10 +73,19 @@ def read_run(run: dict) -> Run:
 
 
 def check_existing(config: Config, methods: pd.DataFrame):
-    """Raise InputError if a file or folder is missing that the user has according to config or a methods table."""
+    """Raise InputError if a file or folder is missing that the user has according to config or a methods table.
+
+    Also if it lies where rules make it: `snakemake --delete-all-output` would delete it.
+    """
     for key, path in asdict(config.existing).items():
-        if path and key.startswith((*config.datasets, "checkpoints")) and not Path(path).exists():
-            raise InputError(f"config: existing: {key}: {path}: no such file or folder")
+        if not path or not key.startswith((*config.datasets, "checkpoints")):
+            continue
+        where = f"config: existing: {key}: {path}"
+        if any(Path(path).is_relative_to(Path(config.data, folder)) for folder in MADE):
+            raise InputError(f"{where}: the workflow makes and deletes files there; move yours, or leave the key out")
+        if not Path(path).exists():
+            emptied = "; if its frames are extracted, an empty folder is enough" * (key in ("ava_films", "ava_cuts"))
+            raise InputError(f"{where}: no such file or folder{emptied}")
     if config.shared_cache and not Path(config.shared_cache).is_dir():
         raise InputError(
             f"config: shared_cache: {config.shared_cache}: no such folder; make it, writable for its users"

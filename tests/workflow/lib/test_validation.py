@@ -421,7 +421,18 @@ def test_settings_of_datasets_serve_the_recipes_that_are_used(check_methods, cha
         (
             "existing: {ava_cuts: /nowhere/cuts}",
             "",
-            "config: existing: ava_cuts: /nowhere/cuts: no such file or folder",
+            "config: existing: ava_cuts: /nowhere/cuts: no such file or folder; if its frames are extracted, an empty ",
+        ),
+        ("existing: {checkpoints: /nowhere}", "", "config: existing: checkpoints: /nowhere: no such file or folder$"),
+        (
+            "existing: {ava_films: ./data/ava/films/}",
+            "",
+            "config: existing: ava_films: ./data/ava/films/: the workflow makes and deletes files there; move yours",
+        ),
+        (
+            "{data: /files, existing: {charades_tar: /files/downloads/charades/Charades_v1_rgb.tar}}",
+            "",
+            "config: existing: charades_tar: /files/downloads/charades/Charades_v1_rgb.tar: the workflow makes and ",
         ),
         ("shared_cache: /nowhere/group", "", "config: shared_cache: /nowhere/group: no such folder; make it"),
         ("{}", "FOLDER", "FOLDER/methods.tsv: mine: checkpoint: FOLDER: is a folder; name the file in it"),
@@ -429,7 +440,7 @@ def test_settings_of_datasets_serve_the_recipes_that_are_used(check_methods, cha
         ("{}", "~/no.pth", "FOLDER/methods.tsv: mine: checkpoint: FOLDER/no.pth: no such file; correct the path"),
     ],
 )
-def test_missing_files(tmp_path, monkeypatch, changes, checkpoint, message):
+def test_missing_and_misplaced_files(tmp_path, monkeypatch, changes, checkpoint, message):
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "own.pth").touch()
 
@@ -442,6 +453,7 @@ def test_missing_files(tmp_path, monkeypatch, changes, checkpoint, message):
     with pytest.raises(InputError, match=f"^{message.replace('FOLDER', str(tmp_path))}"):
         check(changes, checkpoint)
     check("{datasets: [charades], existing: {ava_cuts: /no/cuts}}", "~/own.pth")
+    check(f"{{data: {tmp_path.parent}, existing: {{ava_films: {tmp_path}}}}}", "~/own.pth")
 
 
 RUN = yaml.safe_load((ROOT / "tests/fixtures/made_up_run.yaml").read_text())
