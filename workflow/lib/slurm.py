@@ -11,10 +11,10 @@ def check_preemption(partitions):
     """Raise InputError if jobs of a partition are canceled when they are preempted.
 
     Snakemake's SLURM executor (2.8) waits forever for a preempted job: it expects SLURM to requeue it. ``partitions``:
-    the `slurm_partition` resource of each rule, None for the cluster's default. Partitions of the highest tier are not
-    preempted.
+    the `slurm_partition` resource of each rule, one or several by commas, None for the cluster's default. Partitions of
+    the highest tier are not preempted.
     """
-    names = {str(partition.raw) if partition else "" for partition in partitions}
+    names = {name for given in partitions for name in (str(given.raw).split(",") if given else [""])}
     found = [_fields(line) for line in _scontrol("show", "partition", "--oneliner").splitlines() if line.strip()]
     highest = max((int(fields.get("PriorityTier", 0)) for fields in found), default=0)
     for fields in found:

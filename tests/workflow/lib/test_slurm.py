@@ -61,8 +61,9 @@ def test_partitions_that_cancel_preempted_jobs(scontrol):
     )
     with pytest.raises(InputError, match=r"^partition scavenge: SLURM cancels its preempted jobs"):
         check_preemption([None, None])
-    with pytest.raises(InputError, match=r"^partition scavenge: "):
-        check_preemption(written(slurm_partition="scavenge").values())
+    for given in ("scavenge", "normal,scavenge"):
+        with pytest.raises(InputError, match=r"^partition scavenge: "):
+            check_preemption(written(slurm_partition=given).values())
     for partition in ("normal", "top"):  # nothing preempts the jobs of the highest tier
         check_preemption(written(slurm_partition=partition).values())
 
