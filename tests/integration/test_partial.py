@@ -57,6 +57,13 @@ def test_partial_tables_do_not_count_runs_of_other_settings(tmp_path):
     assert (partial_table(tmp_path).charades_status == "pending").all()
 
 
+def test_the_report_is_remade_when_its_note_changes(tmp_path):
+    finish_run(tmp_path, "moco", [0.5, 0.25])
+    for note in ("First try.", "Second try."):
+        make(tmp_path, "partial/report.html", other=f"{{note: {note}, datasets: [charades]}}")
+        assert f'role="note">{note}' in (tmp_path / "partial/report.html").read_text()
+
+
 def test_a_run_trained_on_gpus_is_not_overwritten_by_other_settings(tmp_path):
     folder = finish_run(tmp_path, "moco", [0.5, 0.25])
     (folder / "model.pth").touch()

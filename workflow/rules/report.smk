@@ -145,6 +145,7 @@ rule report_html:
         benchmarks=f"{config['results']}/benchmarks",
         frames=EXPERIMENT.frames_folder,
         method_rows=EXPERIMENT.methods.to_dict("index"),
+        note=config["note"],  # the script reads it in config, which Snakemake does not compare
     message:
         "Make {output.html}"
     script:
