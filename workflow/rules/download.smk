@@ -40,7 +40,7 @@ rule download:
     resources:
         download=1,
         mem_mb=4000,
-        runtime=2880,
+        runtime=1440,  # many partitions grant no more; a download that is cut off resumes
     params:
         urls=get_urls,
         bytes=get_bytes,
