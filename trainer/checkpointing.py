@@ -103,7 +103,7 @@ def exclusive_run(folder):
     lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     with log_while_waiting(f"{folder}: another process trains in it; waiting for its end"):
         deadline = time.monotonic() + LOCK_SECONDS
-        while not _try_lock(lock):
+        while not _try_lock(lock, folder):
             if time.monotonic() > deadline:
                 holder = os.read(lock, 200).decode(errors="replace") or "another process"
                 raise InputError(f"{folder}: {holder} trains in it; end that one or wait for it, then start again")
@@ -121,11 +121,15 @@ def exclusive_run(folder):
         os.close(lock)
 
 
-def _try_lock(lock):
+def _try_lock(lock, folder):
     try:
         fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
+    except OSError as error:
+        raise InputError(
+            f"{folder}: its file system supports no POSIX locks ({error.strerror}); write results to another one"
+        ) from error
     return True
 
 

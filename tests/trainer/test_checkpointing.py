@@ -1,5 +1,8 @@
 """Resume checkpoints: which runs resume from them, and what full disks and SIGTERM do."""
 
+import errno
+import fcntl
+import os
 import shutil
 import signal
 from dataclasses import asdict, replace
@@ -24,6 +27,16 @@ def test_a_full_disk_is_reported_and_leaves_the_last_checkpoint(tmp_path):
     with full_disk(at=10_000), pytest.raises(InputError, match=r"resume\.pth: the disk is full .*make room"):
         checkpointing.save(saved, run, model, TrainingState())
     assert saved.read_bytes() == before
+
+
+def test_a_file_system_without_locks_is_refused(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    monkeypatch.setattr(fcntl, "lockf", refuse)
+    message = rf"^{tmp_path}: its file system supports no POSIX locks \(Function not implemented\); write results to "
+    with pytest.raises(InputError, match=message), checkpointing.exclusive_run(tmp_path):
+        pass
 
 
 def test_epochs_trained_on_gpus_are_not_discarded(tmp_path):
