@@ -243,9 +243,9 @@ def explain(error) -> str:
     words = f"{type(error).__name__}: {error}".partition("\n")[0]
     if is_out_of_memory(error):
         return (
-            f"out of memory ({words}); set training: precision: bfloat16, for transformers machine: "
-            "activation_checkpointing: true, lower training: batch_size, or use a device with more memory. More "
-            "micro_batches need less, too, but change BatchNorm's statistics"
+            f"out of memory ({words}); end other programs on this device or use one with more memory. Or set training: "
+            "precision: bfloat16, for transformers machine: activation_checkpointing: true, or lower training: "
+            "batch_size. More micro_batches need less, too, but change BatchNorm's statistics"
         )
     if "DataLoader worker" in words:
         return (
