@@ -13,6 +13,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from trainer.data.loaders import normalize_clips
+from trainer.datasets import task
 from trainer.models.network import autocast
 from trainer.utils.errors import InputError
 
@@ -38,8 +39,8 @@ class MicroBatchLoss(nn.Module):
 
 
 def loss_of(logits, targets, run):
-    """Return the binary cross-entropy of logits: mean over classes, and mean or sum over clips or boxes."""
-    loss = nn.functional.binary_cross_entropy_with_logits(logits, targets)
+    """Return the loss of the dataset's task: mean or, by some recipes, sum over clips or boxes."""
+    loss = task(run.dataset).loss(logits, targets)
     return loss * len(logits) if run.training.loss == "sum" else loss
 
 

@@ -12,10 +12,11 @@ from trainer.checkpointing import TrainingState
 from trainer.config import Normalization
 from trainer.data.loaders import Batch, MicroBatchSampler
 from trainer.distributed.process_group import ProcessGroup
-from trainer.step import MicroBatchLoss, PendingLosses, train_step
+from trainer.step import MicroBatchLoss, PendingLosses, loss_of, train_step
+from trainer.tasks import charades
 from trainer.utils.errors import InputError
 
-RUN = SimpleNamespace(training=training(), normalization=Normalization("rgb", 0.45, 0.225), seed=3)
+RUN = SimpleNamespace(dataset="charades", training=training(), normalization=Normalization("rgb", 0.45, 0.225), seed=3)
 ALONE = ProcessGroup(0, 1, torch.device("cpu"))
 
 
@@ -50,6 +51,16 @@ def test_losses_are_those_of_micro_batches_and_the_last_gradient_is_gone():
     assert (step(model) * 2).tolist() == expected
     assert (step(model) * 2).tolist() != expected  # one step later
     assert all(parameter.grad is None for parameter in model.parameters())
+
+
+@pytest.mark.parametrize(("reduction", "factor"), [("mean", 1), ("sum", 2)])
+def test_the_loss_is_that_of_the_task(reduction, factor, monkeypatch):
+    """Cross-entropy, of a dataset whose videos have one label each."""
+    monkeypatch.setattr(charades, "loss", nn.functional.cross_entropy)
+    run = SimpleNamespace(dataset="charades", training=training(loss=reduction))
+    logits, targets = torch.tensor([[2.0, 0.0], [0.0, 1.0]]), torch.eye(2)
+    expected = (np.log(1 + np.exp(-2)) + np.log(1 + np.exp(-1))) / 2 * factor
+    assert loss_of(logits, targets, run).item() == pytest.approx(expected)
 
 
 def test_a_step_does_not_wait_for_the_device(monkeypatch):

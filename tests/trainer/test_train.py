@@ -70,7 +70,9 @@ class Norm(nn.Module):
 
 
 def test_running_statistics_are_those_of_the_first_micro_batch():
-    run = SimpleNamespace(training=training(), normalization=Normalization("rgb", 0.45, 0.225), seed=3)
+    run = SimpleNamespace(
+        dataset="charades", training=training(), normalization=Normalization("rgb", 0.45, 0.225), seed=3
+    )
     model, group = Norm(), ProcessGroup(0, 1, torch.device("cpu"))
     batches = [
         Batch((50 * part + torch.randint(20, (2, 3, 4, 8, 8))).byte(), torch.ones(2, 3), [])

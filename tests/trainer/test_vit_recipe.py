@@ -91,7 +91,7 @@ def test_two_published_steps(precision):
         set_learning_rate(optimizer, lr)
         logits = model((clips * (1, 1.5)[step]).to(model.head.projection.weight), numbered(published))
         targets = formulas.labels(*logits.shape).to(logits)
-        loss = loss_of(logits, targets, SimpleNamespace(training=settings))
+        loss = loss_of(logits, targets, SimpleNamespace(dataset="ava", training=settings))
         assert loss.item() == pytest.approx(wanted["loss"], abs=tolerance(precision, "loss", wanted["loss"]))
         loss.backward()
         check(precision, step, "gradients", {theirs(name): p.grad for name, p in model.named_parameters()})

@@ -4,6 +4,7 @@ A task module has
 
     training_set(run)                             Dataset of items (epoch, row), each a `trainer.data.loaders.Sample`
     build_head(run, backbone)                     nn.Module: features and boxes in, logits or probabilities out
+    loss(logits, targets)                         mean over the clips or boxes of a micro-batch
     predict_validation(model, run, group)         predictions for the validation during training
     predict_test(model, run, group)               predictions of the test set
 

@@ -155,6 +155,9 @@ class AvaHead(nn.Module):
         return logits if self.training else logits.sigmoid()
 
 
+loss = nn.functional.binary_cross_entropy_with_logits  # mean over independent actions, too
+
+
 def build_head(run, backbone: Backbone) -> AvaHead:
     """Return the head for features of ``backbone``."""
     aligned = run.boxes.convention == "slowfast"

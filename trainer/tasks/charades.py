@@ -184,6 +184,9 @@ class CharadesHead(nn.Module):
         return (logits if self.training else logits.sigmoid()).mean((1, 2, 3))
 
 
+loss = nn.functional.binary_cross_entropy_with_logits  # mean over independent actions, too
+
+
 def build_head(run, backbone: Backbone) -> CharadesHead:
     """Return the head for features of ``backbone``, whose window is the features of a training clip."""
     side = ceil(run.clip.crop / backbone.space_stride)
