@@ -219,7 +219,7 @@ def _model():
 def resumed(folder):
     run, model = config.load(folder / "config.yaml"), _model()
     optimizer = torch.optim.SGD(model.parameters(), 0.1, momentum=0.9)
-    state = checkpointing.load(folder / "resume.pth", run, model, optimizer, "cpu")
+    state = checkpointing.load(folder / "resume.pth", run, model, optimizer)
     return state, model.state_dict()
 
 

@@ -3,12 +3,13 @@
 import json
 import subprocess
 
+import numpy as np
 import pandas as pd
 import yaml
 
 from tests.helpers.config import published, read_yaml
 from tests.helpers.damage import empty, make_folder, write_noise
-from tests.helpers.made_up_results import write_run
+from tests.helpers.made_up_results import RESAMPLES, write_run
 from tests.helpers.paths import ROOT, SNAKEMAKE
 from trainer import config
 from workflow.lib.experiment import Experiment
@@ -25,7 +26,8 @@ METHODS = ["moco", *DAMAGED]
 
 def make(results, *targets):
     """Let the workflow make files from the runs in ``results``, and nothing else; return the finished process."""
-    (results / "changes.yaml").write_text(yaml.safe_dump({"results": str(results), "methods": METHODS}))
+    changes = {"results": str(results), "methods": METHODS, "bootstrap": {"resamples": RESAMPLES, "seed": 0}}
+    (results / "changes.yaml").write_text(yaml.safe_dump(changes))
     command = [SNAKEMAKE, "--nolock", "--cores", "1", "--configfile", "config/demo.yaml", results / "changes.yaml"]
     command += ["--allowed-rules", "table", "side_by_side", "partial", "report_html", "plot_mean_ap", "plot_classes"]
     command += ["plot_training", "plot_gains", "plot_dataset_scatter", "plot_differences", "comparisons"]
@@ -38,11 +40,14 @@ def finish_runs(results):
     experiment = Experiment(published(**read_yaml("demo.yaml") | {"results": str(results), "methods": METHODS}))
     for method in METHODS:
         folder = write_run(results / "runs", "charades", method, 1, [0.5, 0.25])
-        metrics = json.loads((folder / "metrics.json").read_text())
         run = read_run(experiment.run("charades", method, 1))
         (folder / "config.yaml").write_text(config.dump(run))
-        metrics["fingerprint"] = config.score_fingerprint(run)
-        (folder / "metrics.json").write_text(json.dumps(metrics))
+        fingerprint = config.score_fingerprint(run)
+        metrics = json.loads((folder / "metrics.json").read_text())
+        (folder / "metrics.json").write_text(json.dumps(metrics | {"fingerprint": fingerprint}))
+        with np.load(folder / "bootstrap.npz") as arrays:
+            content = dict(arrays)
+        np.savez(folder / "bootstrap.npz", **content | {"fingerprint": fingerprint})
 
 
 def test_damaged_files_of_runs(tmp_path):

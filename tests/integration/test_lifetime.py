@@ -157,7 +157,7 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path, caplog):
     optimizer = torch.optim.SGD(model.parameters(), 0.1)
 
     def load():
-        return checkpointing.load(path, run, model, optimizer, "cpu")
+        return checkpointing.load(path, run, model, optimizer)
 
     for epoch in 1, 2:
         checkpointing.save(path, run, model, TrainingState(epoch=epoch), optimizer)
@@ -177,4 +177,4 @@ def test_other_files_in_the_place_of_a_checkpoint_are_refused(tmp_path, content)
     run, path = config.load(small_run(tmp_path, "charades")), tmp_path / "resume.pth"
     path.write_bytes(content)
     with pytest.raises(InputError, match=rf"^{path}: damaged; delete the file to train from the start"):
-        checkpointing.load(path, run, nn.Linear(2, 2), None, "cpu")
+        checkpointing.load(path, run, nn.Linear(2, 2), None)
