@@ -55,7 +55,7 @@ def test_a_workstation_uses_its_visible_gpus_or_says_that_there_is_none(tmp_path
 
 
 def test_jobs_are_not_taken_for_cores(tmp_path):
-    """With --jobs, GPUs of this machine are neither counted nor missed."""
+    """Without a cluster --jobs is refused: GPUs of this machine would be neither counted nor missed."""
     target, changes = f"{tmp_path}/results/runs/ava/scratch/seed0/config.yaml", elsewhere(tmp_path, ava=FILMS)
     command = [SNAKEMAKE, "--jobs", "2", "--nolock", target, *changes]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)

@@ -1,5 +1,7 @@
 """Full memory while a file of weights is read: no reader calls the file damaged, as it may be whole."""
 
+import re
+
 import pytest
 import torch
 from torch import nn
@@ -19,6 +21,27 @@ def allocate_too_much(*_arguments, **_options):
 
 def fill_gpu(*_arguments, **_options):
     raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["CUDA error: out of memory", "cuDNN error: CUDNN_STATUS_ALLOC_FAILED", "unable to mmap: Cannot allocate memory"],
+)
+def test_full_memory_has_many_words(words):
+    assert explain(RuntimeError(words)).startswith(f"out of memory (RuntimeError: {words})")
+
+
+class TooLarge(torch.utils.data.Dataset):
+    def __len__(self):
+        return 1
+
+    __getitem__ = allocate_too_much
+
+
+def test_full_memory_of_a_loader_worker_is_another_matter():
+    with pytest.raises(RuntimeError) as raised:
+        list(torch.utils.data.DataLoader(TooLarge(), num_workers=1))
+    assert re.search(r"^a loader worker died .* lower machine: workers", explain(raised.value))
 
 
 def resume(run, folder):

@@ -15,8 +15,8 @@ from trainer.data.transforms import INT16_STEPS
 from trainer.distributed.lifetime import start_worker
 from trainer.utils.errors import InputError
 
-# What white is in pixels of each type.
-PIXEL_RANGE = {torch.uint8: 255, torch.float32: 255, torch.int16: 255 * INT16_STEPS}
+# White, by the type of pixels.
+WHITE = {torch.uint8: 255, torch.float32: 255, torch.int16: 255 * INT16_STEPS}
 
 
 @dataclass
@@ -54,7 +54,7 @@ class OnDevice:
 class Batch(OnDevice):
     """B clips of one size, and their N boxes (AVA)."""
 
-    clips: torch.Tensor  # (B, 3, T, H, W) RGB, of a type in PIXEL_RANGE; not normalized, see `normalize_clips`
+    clips: torch.Tensor  # (B, 3, T, H, W) RGB, of a type in WHITE; not normalized, see `normalize_clips`
     targets: torch.Tensor  # (N boxes, or B clips without boxes; classes) float32, 0 or 1
     rows: torch.Tensor  # (B,) int64: which item of the dataset each clip is
     boxes: torch.Tensor | None = None  # (N, 5) float32: clip in the batch, x1, y1, x2, y2 in pixels of the clip
@@ -88,7 +88,7 @@ def normalize_clips(clips, normalization):
     """
     if normalization.channel_order == "bgr":
         clips = clips.flip(1)
-    clips = clips.float().div(PIXEL_RANGE[clips.dtype])
+    clips = clips.float().div(WHITE[clips.dtype])
     for change, values in ((torch.Tensor.sub_, normalization.mean), (torch.Tensor.div_, normalization.std)):
         if isinstance(values, tuple):
             channels = clips.unbind(1)[:: -1 if normalization.channel_order == "bgr" else 1]

@@ -241,16 +241,16 @@ def explain(error) -> str:
     if isinstance(error, InputError):
         return str(error)
     words = f"{type(error).__name__}: {error}".partition("\n")[0]
+    if "DataLoader worker" in words:
+        return (
+            f"a loader worker died ({words}); unless a traceback above says why, lower machine: workers, request more "
+            "memory, or enlarge /dev/shm"
+        )
     if is_out_of_memory(error):
         return (
             f"out of memory ({words}); end other programs on this device or use one with more memory. Or set training: "
             "precision: bfloat16, for transformers machine: activation_checkpointing: true, or lower training: "
             "batch_size. More micro_batches need less, too, but change BatchNorm's statistics"
-        )
-    if "DataLoader worker" in words:
-        return (
-            f"a loader worker died ({words}); unless a traceback above says why, lower machine: workers, request more "
-            "memory, or enlarge /dev/shm"
         )
     if "DataLoader timed out" in words:
         return f"the loader brought no batch ({words}); a slow file system, or /dev/shm is full"

@@ -90,11 +90,10 @@ class CharadesValidationClips(CharadesClips):
 class VideoViews(OnDevice):
     """The frames of all test views of a video, each of them once."""
 
-    frames: torch.Tensor  # (n, height, width, 3) RGB int16, see `PIXEL_RANGE`; the short side resized
+    frames: torch.Tensor  # (n, height, width, 3) RGB int16, see `loaders.WHITE`; the short side resized
     places: torch.Tensor  # (clips, T) which of the frames make each clip
     crops: list  # ResizeCrop of each crop
     target: torch.Tensor  # (classes,) float32, the actions of the whole video
-    name: str
     row: torch.Tensor  # () int64: which item of the dataset it is
 
     def clips(self, chunk):
@@ -144,7 +143,6 @@ class CharadesTestVideos(Dataset):
             places=torch.from_numpy(places.reshape(len(starts), -1)),
             crops=crops_along(whole, self.clip.test_crops),
             target=torch.from_numpy(label_union(self.videos.segments_of(row), 0, available - 1)),
-            name=video,
             row=torch.tensor(row),
         )
 

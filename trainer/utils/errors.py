@@ -20,8 +20,8 @@ class InputError(Exception):
 
 def is_out_of_memory(error) -> bool:
     """Return whether an exception says that memory is full, of the CPU or a GPU; PyTorch's own may be RuntimeErrors."""
-    words = f"{type(error).__name__}: {error}"
-    return isinstance(error, MemoryError) or "OutOfMemoryError" in words or "allocate memory" in words
+    words = ("out of memory", "allocate memory", "STATUS_ALLOC_FAILED")
+    return isinstance(error, MemoryError) or any(word in str(error) for word in words)
 
 
 @contextmanager

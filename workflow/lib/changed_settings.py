@@ -13,8 +13,8 @@ def changed_settings(config, published, methods) -> list[tuple[str, str, str]]:
 
     Both are nested mappings in the shape of config.yaml and recipes.yaml. ``methods``: {method: its row of the methods
     table}, for the selected methods; they are compared with the settings under ``published["method"]``. A recipe of any
-    name is compared with the published one of its kind of backbones. Where there is none, that is the difference.
-    Settings of datasets and recipes that are not selected are not compared.
+    name is compared with the published one of its kind of backbones. Where there is none, or none for a dataset, that
+    is the difference. Settings of datasets and recipes that are not selected are not compared.
     """
     unused = {"recipes", "method", *DATASETS} - set(config["datasets"])
     found = compare(config, {key: value for key, value in published.items() if key not in unused})
@@ -26,6 +26,9 @@ def changed_settings(config, published, methods) -> list[tuple[str, str, str]]:
             found.append((where, "not published", f"of {', '.join(users)}"))
             continue
         for dataset in config["datasets"]:
+            if dataset not in published["recipes"][published_recipe]:
+                found.append((f"{where}: {dataset}", "not published", "another dataset"))
+                continue
             pair = config["recipes"][recipe][dataset], published["recipes"][published_recipe][dataset]
             ours, theirs = (asdict(read(Recipe, content, f"{where}: {dataset}")) for content in pair)  # with defaults
             found += compare(ours, theirs, f"{where}: {dataset}: ")

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from trainer.config import training_fingerprint
@@ -31,13 +32,15 @@ class Remaining:
 def remaining(experiment: Experiment) -> Remaining:
     """Return what is still to be made for all that the config selects."""
     disk, config = Counter(), experiment.config
-    data = config.shared_cache or config.data
-    if "ava" in config.datasets and not experiment.existing.ava_frames:
-        disk[data] += _ava_bytes(experiment)
-    if "charades" in config.datasets and not experiment.existing.charades_frames:
-        missing = not _is_made(config, experiment.charades_tar)
+    existing, cache = experiment.existing, config.shared_cache
+    if "ava" in config.datasets and not existing.ava_frames:
+        of_own_files = existing.ava_films or existing.ava_cuts  # whose frames other users do not share
+        ava_cache = None if of_own_files else cache
+        disk[ava_cache or config.data] += _ava_bytes(experiment, ava_cache)
+    if "charades" in config.datasets and not existing.charades_frames:
+        missing = not _is_made(experiment.charades_tar, config.data, cache)
         if missing and not local_paths(experiment.urls("charades/Charades_v1_rgb.tar")):
-            disk[data] += CHARADES_BYTES
+            disk[cache or config.data] += CHARADES_BYTES
     runs = [run_folders(experiment, dataset, experiment.methods.index) for dataset in config.datasets]
     left = sum(not is_trained(folder, run) for folders in runs for folder, run in folders.items())
     disk[config.results] += RUN_BYTES * left
@@ -60,23 +63,23 @@ def is_trained(folder, run: dict) -> bool:
     return trained == training_fingerprint(read_run(run))
 
 
-def _ava_bytes(experiment):
+def _ava_bytes(experiment, cache):
     """Return the size of the films, cuts and frames that are missing; links to local films need no space."""
-    ava, existing, config = experiment.ava, experiment.existing, experiment.config
-    deleted = config.delete_after_use
+    ava, existing, deleted = experiment.ava, experiment.existing, experiment.config.delete_after_use
+    is_made = partial(_is_made, data=experiment.config.data, cache=cache)
     window = ava.stop - ava.start
     frames = FRAMES_BYTES_PER_SECOND * window * ava.fps / 30 * (SMALL_FRAMES if ava.short_side else 1)
-    missing = [video for video in experiment.films if not _is_made(config, f"{experiment.frames_folder}/{video}.tar")]
-    uncut = [video for video in missing if not (existing.ava_cuts or _is_made(config, experiment.cut(video)))]
-    absent = [video for video in uncut if not (existing.ava_films or _is_made(config, experiment.film(video)))]
+    missing = [video for video in experiment.films if not is_made(f"{experiment.frames_folder}/{video}.tar")]
+    uncut = [video for video in missing if not (existing.ava_cuts or is_made(experiment.cut(video)))]
+    absent = [video for video in uncut if not (existing.ava_films or is_made(experiment.film(video)))]
     remote = [video for video in absent if not local_paths(experiment.film_urls(experiment.films[video]))]
     cuts = CUT_BYTES_PER_SECOND * window * len(uncut) * ("cuts" not in deleted)
     films = FILM_BYTES * len(remote) * ("films" not in deleted)
     return frames * len(missing) + cuts + films
 
 
-def _is_made(config, path):
-    """Return whether a file of `data` exists, there or in `shared_cache`, to which its job will link."""
+def _is_made(path, data, cache):
+    """Return whether a file exists, in the folder ``data`` or in ``cache`` (or None), to which its job will link."""
     path = Path(path)
-    cached = config.shared_cache and path.is_relative_to(config.data)
-    return path.exists() or bool(cached and Path(config.shared_cache, path.relative_to(config.data)).exists())
+    cached = cache and path.is_relative_to(data)
+    return path.exists() or bool(cached and Path(cache, path.relative_to(data)).exists())

@@ -79,7 +79,7 @@ def test_test_views_equal_those_made_one_by_one(videos, row):
     starts = charades.even_starts(10, 7, available)
     for view, (crop, start) in zip(views, itertools.product(item.crops, starts), strict=True):
         indices = indices_from(start, 4, 2, available)
-        clip, _ = read_clip(frames, item.name, indices, lambda *_, crop=crop: crop, float32_resizer)
+        clip, _ = read_clip(frames, str(table.names[row]), indices, lambda *_, crop=crop: crop, float32_resizer)
         # of 255: whole frames are rounded to int16, and resized by a function that rounds positions differently
         rounding = 0.5 / INT16_STEPS + 1e-3
         torch.testing.assert_close(

@@ -56,6 +56,12 @@ def test_a_published_setting_that_is_left_out_has_its_default():
     ]
 
 
+def test_a_dataset_that_is_not_published_is_named():
+    recipe = {"ava": PUBLISHED["recipes"]["r2plus1d"]["ava"]}
+    found = changed_settings(published(), PUBLISHED | {"recipes": {"r2plus1d": recipe}}, METHODS)
+    assert ("recipes: r2plus1d: charades", "not published", "another dataset") in found
+
+
 def test_a_recipe_of_another_name_is_compared_with_the_published_one():
     mine = published()["recipes"]["r2plus1d"]
     mine["ava"]["training"]["base_lr"] = 0.001

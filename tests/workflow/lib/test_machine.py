@@ -117,6 +117,17 @@ def test_disk_without_what_the_shared_cache_holds(tmp_path):
     assert remaining(experiment).disk[str(cache)] / GB * 299 == pytest.approx(3 * 392 + 2 * cut + 157)
 
 
+def test_frames_of_own_films_are_not_in_the_shared_cache(tmp_path):
+    cache, films = tmp_path / "cache", {"films": ["a.mkv"]}
+    own = {"ava_films": str(tmp_path / "films")}
+    experiment = experiment_in(tmp_path, shared_cache=str(cache), ava=films, existing=own)
+    cached = cache / Path(experiment.frames_folder).relative_to(tmp_path / "data") / "a.tar"
+    cached.parent.mkdir(parents=True)
+    cached.touch()
+    disk = remaining(experiment).disk
+    assert disk[str(tmp_path / "data")] / GB * 299 == pytest.approx(392 + 157 * 901 / 1801)
+
+
 def test_a_file_system_without_locks(tmp_path, monkeypatch):
     def refuse(*_):
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))

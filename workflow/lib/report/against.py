@@ -129,7 +129,7 @@ def check_same_resamples(results: Results, other: Results):
             made = f"{{resamples: {theirs['mAP'].shape[1]}, seed: {int(theirs['seed'])}}}"
             raise InputError(
                 f"{folder}/bootstrap.npz: made with other resamples; set bootstrap: {made} in the config of this "
-                "experiment"
+                "experiment or, if they are too few for its methods, those of this one there"
             )
 
 

@@ -36,4 +36,9 @@ def check_paired(bootstraps: dict[str, dict]):
     folders = {str(arrays["digest"]): folder for folder, arrays in bootstraps.items()}
     if len(folders) > 1:
         one, other, *_ = folders.values()
+        if set(bootstraps[one]["video"]) == set(bootstraps[other]["video"]):
+            raise InputError(
+                f"{one}/bootstrap.npz: made with other resamples than that of {other}; delete the one that is not of "
+                "this experiment's config: bootstrap, or its run if it is not of this experiment"
+            )
         raise InputError(f"{one}: its test videos are not those of {other}; delete predictions.npz in both")

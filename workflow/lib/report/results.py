@@ -109,8 +109,8 @@ def read_results(dataset, methods, runs, published=None, bootstrap=None, show_in
                     if arrays := read_bootstrap(folder, metrics, bootstrap):
                         bootstraps[folder] = arrays
                     elif not partial and (path := Path(folder, "bootstrap.npz")).exists():
-                        problem = "of another training, or not made with config: bootstrap"
-                        raise InputError(f"{path}: {problem}; delete it to bootstrap again")
+                        of_config = ", or not made with config: bootstrap" if bootstrap else ""
+                        raise InputError(f"{path}: of another training{of_config}; delete it to bootstrap again")
                     rows.append({"folder": folder, **metrics, "method": method})  # a renamed folder is another method
             except DamagedFile as error:
                 if not partial:

@@ -146,6 +146,16 @@ def test_a_run_that_is_left_of_other_settings_is_refused(tmp_path):
         read_other(results, folder)
 
 
+def test_a_run_that_is_left_of_other_resamples_is_refused(tmp_path):
+    results, other = made_up(tmp_path / "ours"), other_results(tmp_path)
+    for path in other.glob("runs/charades/*/seed2/bootstrap.npz"):
+        change(path, digest="4567", seed=7)
+    with pytest.raises(
+        InputError, match=r"seed[12]/bootstrap\.npz: made with other resamples than that of .*seed[12]; "
+    ):
+        read_other(results, other)
+
+
 def test_another_protocol_is_refused(tmp_path):
     results, folder = made_up(tmp_path / "ours"), other_results(tmp_path)
     run = folder / "runs/charades/moco/seed2"
@@ -169,7 +179,7 @@ def test_what_cannot_be_compared_is_refused(tmp_path):
     path = folder / "runs/charades/moco/seed1/bootstrap.npz"
     for each in folder.rglob("bootstrap.npz"):
         change(each, digest="4567", seed=7)
-    theirs = r"set bootstrap: {resamples: 400, seed: 7} in the config of this experiment$"
+    theirs = r"set bootstrap: {resamples: 400, seed: 7} in the config of this experiment or, "
     with pytest.raises(InputError, match=rf"^{path}: made with other resamples; {theirs}"):
         read_other(results, folder)
     change(path, trained="another time")
