@@ -177,7 +177,7 @@ def test_bootstraps_of_other_test_videos_are_refused(tmp_path):
     made_up(tmp_path)
     path = tmp_path / "charades/moco/seed1/bootstrap.npz"
     with np.load(path) as arrays:
-        changed = dict(arrays) | {"digest": "4567"}
+        changed = dict(arrays) | {"digest": "4567", "video": ["a", "c"]}
     np.savez(path, **changed)
     with pytest.raises(InputError, match="its test videos are not those of"):
         read(tmp_path)
