@@ -38,10 +38,9 @@ lint: .venv/done ## check style: ruff, snakefmt, snakemake --lint
 	snakefmt --check workflow
 	snakemake --lint
 
-# Four at a time on two cores, as many tests wait for SLURM, signals or servers. Large pages: the arrays of the published
-# training steps are gigabytes, whose page faults took a third of their time.
+# Large pages: the arrays of the published training steps are gigabytes, whose page faults took a third of their time.
 test: lint demo ## run the demo, then all tests
-	THP_MEM_ALLOC_ENABLE=1 pytest -n 4 --dist loadgroup --no-loadscope-reorder
+	THP_MEM_ALLOC_ENABLE=1 pytest -n 3 --dist loadgroup --no-loadscope-reorder
 
 gpu: .venv/done ## check the trainer on a GPU and measure it, into results/gpu/summary.txt; skipped without a GPU
 	rm -f results/gpu/summary.txt
