@@ -51,7 +51,7 @@ def read_clips(folder):
     train, test = task.training_set(run), task.test_set(run)
     samples = [train[0, row] for row in range(len(train))] + [test[row] for row in range(len(test))]
     return [
-        (sample.name, getattr(sample, "targets", None), getattr(sample, "boxes", None), _pixels(sample))
+        (int(sample.row), getattr(sample, "targets", None), getattr(sample, "boxes", None), _pixels(sample))
         for sample in samples
     ]
 
