@@ -67,15 +67,12 @@ def main():
         print_conditions(film, small)
         compare_decoders(film, rounds)
         print(f"{'':42} {'ours':>9} {'published':>10} {'decoding':>9} {'faster':>7} {'over decoding':>14}   goal")
-        for make, video in (
-            *((ava_training, film), (ava_test, film)),
-            *((charades_training, film), (charades_training, small), (charades_test, film), (charades_test, small)),
-        ):
-            if make is charades_test:
-                for case in make(video):
-                    measure(case, video, max(rounds // 4, 1))
-            else:
-                measure(make(video), video, rounds)
+        of_one_clip = ((ava_training, film), (ava_test, film), (charades_training, film), (charades_training, small))
+        for make, video in of_one_clip:
+            measure(make(video), video, rounds)
+        for video in (film, small):
+            for case in charades_test(video):
+                measure(case, video, max(rounds // 4, 1))
 
 
 # The frames -----------------------------------------------------------------------------------------------------------

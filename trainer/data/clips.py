@@ -24,8 +24,8 @@ def read_clip(frames, video, indices, choose_crop, resizer=uint8_resizer, alloca
     """Read the frames ``indices`` (0-based, not descending) of ``video``, resized and cropped.
 
     ``choose_crop(height, width)`` is called once, with the size of the first frame, and returns a `ResizeCrop`;
-    ``resizer`` is one of transforms; ``allocate(shape, dtype)`` returns an array or tensor for the clip. Returns it,
-    (T, crop height, crop width, 3) RGB in the resizer's unit, and the crop.
+    ``resizer`` is one of transforms; ``allocate(shape, dtype)`` returns an uninitialized array or tensor. Returns it
+    with the clip, (T, crop height, crop width, 3) RGB in the resizer's unit, and the crop.
     """
     memory = clip = geometry = resize = None
     for place, index in enumerate(indices):

@@ -15,7 +15,7 @@ from trainer.data.transforms import INT16_STEPS
 from trainer.distributed.lifetime import start_worker
 from trainer.utils.errors import InputError
 
-# White, by the type of pixels.
+# The value of white by the type of pixels.
 WHITE = {torch.uint8: 255, torch.float32: 255, torch.int16: 255 * INT16_STEPS}
 
 
@@ -76,7 +76,7 @@ def collate(samples: list[Sample]) -> Batch:
 
 
 def empty_shared(shape, dtype) -> torch.Tensor:
-    """Return an uninitialized tensor of a NumPy dtype; a loader worker hands it over without copying it."""
+    """Return an uninitialized tensor of a NumPy dtype; in a loader worker, in shared memory, which saves a copy."""
     tensor = torch.from_numpy(np.empty(shape, dtype))
     return tensor.share_memory_() if get_worker_info() else tensor
 

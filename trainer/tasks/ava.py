@@ -155,7 +155,7 @@ class AvaHead(nn.Module):
         return logits if self.training else logits.sigmoid()
 
 
-loss = nn.functional.binary_cross_entropy_with_logits  # mean over independent actions, too
+loss = nn.functional.binary_cross_entropy_with_logits  # actions do not exclude each other
 
 
 def build_head(run, backbone: Backbone) -> AvaHead:

@@ -182,7 +182,7 @@ class CharadesHead(nn.Module):
         return (logits if self.training else logits.sigmoid()).mean((1, 2, 3))
 
 
-loss = nn.functional.binary_cross_entropy_with_logits  # mean over independent actions, too
+loss = nn.functional.binary_cross_entropy_with_logits  # actions do not exclude each other
 
 
 def build_head(run, backbone: Backbone) -> CharadesHead:

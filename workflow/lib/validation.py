@@ -31,7 +31,8 @@ from workflow.lib.settings import (
     check_path,
 )
 
-MADE = ("ava/annotations", "ava/films", "checkpoints", "downloads")  # folders of `data` with files by upstream's names
+# Folders of `data` to which rules write files under the names of their sources, as a user's files may have, too.
+FILLED_BY_RULES = ("ava/annotations", "ava/films", "checkpoints", "downloads")
 FILM = re.compile(rf"[^/\s{ODD}]+\.(mkv|mp4|webm)")
 
 
@@ -81,7 +82,7 @@ def check_existing(config: Config, methods: pd.DataFrame):
         if not path or not key.startswith((*config.datasets, "checkpoints")):
             continue
         where = f"config: existing: {key}: {path}"
-        if any(Path(path).is_relative_to(Path(config.data, folder)) for folder in MADE):
+        if any(Path(path).is_relative_to(Path(config.data, folder)) for folder in FILLED_BY_RULES):
             raise InputError(f"{where}: the workflow makes and deletes files there; move yours, or leave the key out")
         if not Path(path).exists():
             emptied = "; if its frames are extracted, an empty folder is enough" * (key in ("ava_films", "ava_cuts"))
