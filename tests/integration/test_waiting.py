@@ -1,0 +1,36 @@
+"""Snakemake itself, while jobs that are ready wait for a GPU."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.events import wait_until
+from tests.helpers.paths import ROOT, SNAKEMAKE
+from tests.helpers.stand_in_trainer import TRAINER, write_run
+
+RUNS = "out/runs/ava/scratch/seed"
+WAIT = """
+import time
+from pathlib import Path
+while not Path("go").exists():
+    time.sleep(0.01)
+"""
+
+
+@pytest.mark.long
+def test_finished_jobs_leave_no_threads(tmp_path):
+    folder, runs = write_run(tmp_path, WAIT + TRAINER), 20
+    command = [SNAKEMAKE, "-s", ROOT / "workflow/Snakefile", "--resources", "gpu=2", "--cores", "4", "--nolock"]
+    settings = ["--configfile", "settings.yaml"]
+    configs, models = ([f"{RUNS}{run}/{name}" for run in range(runs)] for name in ("config.yaml", "model.pth"))
+    subprocess.run([*command, *configs[:2], *settings], cwd=folder, check=True)
+    process = subprocess.Popen([*command, *configs, *models[:2], *settings], cwd=folder)  # a training runs, one waits
+    try:
+        wait_until(lambda: process.poll() is not None or all((folder / config).exists() for config in configs))
+        threads = len([*Path(f"/proc/{process.pid}/task").iterdir()])
+    finally:
+        (folder / "go").touch()
+        status = process.wait()
+    assert status == 0
+    assert threads < 14
