@@ -11,6 +11,8 @@ from workflow.lib.machine import Gpu
 from workflow.lib.remaining import is_trained, run_folders
 from workflow.lib.training_jobs import read_jobs
 
+# Both tables are of whole networks on these clips: frames, pixels.
+CLIP = (32, 112)
 # Of a run by the authors: GPU hours, epochs, GPUs.
 REPORTED = {("ava", "r2plus1d"): (32, 20, "4 GTX 1080 Ti"), ("charades", "r2plus1d"): (8, 57, "an A6000")}
 # GPU hours of as many epochs by precision, predicted from steps on one MEASURED_GPU: benchmarks/README.md.
@@ -70,9 +72,11 @@ def _device_hours(experiment, dataset, recipe, trained, measured):
     """
     if finished := [hours for folder in trained if (hours := _trained_hours(folder))]:
         return float(np.mean(finished)), f"mean of {len(finished)} finished here"
-    if (dataset, recipe) not in REPORTED or experiment.config.machine.device == "cpu":
+    settings = experiment.config.recipes[recipe][dataset]
+    known = (dataset, recipe) in REPORTED and (settings.clip.num_frames, settings.clip.crop) == CLIP
+    if not known or settings.frozen or experiment.config.machine.device == "cpu":
         return None, ""
-    training = experiment.config.recipes[recipe][dataset].training
+    training = settings.training
     hours, epochs, gpus = REPORTED[dataset, recipe]
     source = f"reported by the authors on {gpus}"
     if measured and training.precision in PREDICTED[dataset, recipe]:

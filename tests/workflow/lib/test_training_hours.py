@@ -81,6 +81,13 @@ def test_nobody_reported_the_hours_of_other_recipes_and_of_cpus(tmp_path):
     assert hours(both, 4) == {("ava", "r2plus1d"): 8, ("ava", "vit"): None}
     assert [one.left for one in trainings(both, [GPU] * 4)] == [2, 1]
     assert not [line for line in run_lines(trainings(both, [GPU] * 4), 4) if line.startswith("all:")]
+    for change in (
+        {"frozen": True},
+        {"clip": {"num_frames": 16}},
+        {"clip": {"crop": 160, "short_side_range": [182, 228]}},
+    ):
+        other = experiment_in(tmp_path, recipes={"r2plus1d": {"ava": change}})
+        assert hours(other, 4) == {("ava", "r2plus1d"): None, ("charades", "r2plus1d"): 8}
     assert set(hours(experiment_in(tmp_path, machine={"device": "cpu"}), 0).values()) == {None}
 
 
