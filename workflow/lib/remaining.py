@@ -7,25 +7,25 @@ from functools import partial
 from pathlib import Path
 
 from trainer.config import training_fingerprint
+from trainer.models.backbones import BACKBONES
 from trainer.run_files import DamagedFile, read_json
 from workflow.lib.experiment import Experiment, local_paths
 from workflow.lib.validation import read_run
 
-GB = 1e9
+GB, MB = 1e9, 1e6
 # Published sizes, see workflow/profiles/README.md.
 FILM_BYTES = 157 * GB / 299
 CUT_BYTES_PER_SECOND = FILM_BYTES / 1801  # at most, as every film has these 1801 s; no size of cuts is published
 FRAMES_BYTES_PER_SECOND = 392 * GB / 299 / 901  # at 30 frames per second and native size
 SMALL_FRAMES = 0.5  # of that with short_side 320
 CHARADES_BYTES = 76 * GB
-RUN_BYTES = 125e6  # twice as much while it trains
 
 
 @dataclass(frozen=True)
 class Remaining:
     """What is missing."""
 
-    disk: dict[str, float]  # bytes by folder, at most
+    disk: dict[str, float]  # bytes by folder, at most; of runs the final weights
     runs: int  # without weights
 
 
@@ -42,9 +42,9 @@ def remaining(experiment: Experiment) -> Remaining:
         if missing and not local_paths(experiment.urls("charades/Charades_v1_rgb.tar")):
             disk[cache or config.data] += CHARADES_BYTES
     runs = [run_folders(experiment, dataset, experiment.methods.index) for dataset in config.datasets]
-    left = sum(not is_trained(folder, run) for folders in runs for folder, run in folders.items())
-    disk[config.results] += RUN_BYTES * left
-    return Remaining(dict(disk), left)
+    left = [run for folders in runs for folder, run in folders.items() if not is_trained(folder, run)]
+    disk[config.results] += sum(BACKBONES[run["model"]["backbone"]].megabytes * MB for run in left)
+    return Remaining(dict(disk), len(left))
 
 
 def run_folders(experiment: Experiment, dataset: str, methods: Iterable[str]) -> dict[str, dict]:

@@ -86,6 +86,9 @@ def test_disk_for_what_is_still_to_be_made(tmp_path, monkeypatch):
     left = remaining(experiment)
     assert left.disk[str(tmp_path / "data")] / GB == pytest.approx((157 + cuts + 392) / 299 + 76)
     assert left.runs == 22
+    assert left.disk[str(tmp_path / "results")] / GB == pytest.approx(22 * 0.125)
+    transformers = experiment_in(tmp_path, methods=["scratch", "scratch_vit_b"])
+    assert remaining(transformers).disk[str(tmp_path / "results")] / GB == pytest.approx(2 * (0.125 + 0.35))
 
     monkeypatch.setattr(machine, "free_bytes", lambda _: 50 * GB)
     [line] = machine_warnings(experiment, jobs_run_here=False)
