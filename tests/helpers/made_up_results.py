@@ -23,8 +23,8 @@ METHODS = {
 RUN = yaml.safe_load((Path(__file__).parents[1] / "fixtures/made_up_run.yaml").read_text())
 RESAMPLES = 400
 ONE_SEED = (
-    "Differences between trainings (seeds) are not covered for methods with one seed; to cover them, set "
-    "charades: seeds: [0, 1, 2]."
+    "Differences between trainings (seeds) are not covered for methods with one seed; to cover them, add seeds "
+    "to charades: seeds."
 )
 FEW_SEEDS = (
     "Two or three seeds say little of their spread: if seeds vary more than test videos, intervals are too narrow and "

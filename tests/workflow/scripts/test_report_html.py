@@ -120,7 +120,7 @@ def test_the_page_holds_everything(tmp_path):
         *("No pre-training", "40.0", "AVA difference", "AVA: mAP per method", "r2plus1d: ava: dropout 0.5 0.25"),
         *("7.0.2-static", "4 of 4 runs finished", "-v, second 902", "commit", "AVA and Charades: mAP compared"),
         *("On AVA, 6 of 6 pairs of methods can be told apart.", "Charades: differences of mAP in points, 6 pairs"),
-        *("are not covered for methods with one seed; to cover them, set ava: seeds: [0, 1, 2].", ONE_SEED),
+        *("are not covered for methods with one seed; to cover them, add seeds to ava: seeds.", ONE_SEED),
     ):
         assert said in words, said
     assert "pending" not in words

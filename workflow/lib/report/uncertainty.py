@@ -77,10 +77,10 @@ def seeds_note(*experiments: Results) -> list[str]:
     """Return sentences that say what intervals and p-values leave out if methods have few seeds."""
     counts = [(results.dataset, len(runs)) for results in experiments for runs in bootstrapped_runs(results).values()]
     sentences = []
-    if of_one := dict.fromkeys(f"{dataset}: seeds: [0, 1, 2]" for dataset, count in counts if count == 1):
+    if of_one := dict.fromkeys(f"{dataset}: seeds" for dataset, count in counts if count == 1):
         sentences.append(
-            "Differences between trainings (seeds) are not covered for methods with one seed; to cover them, set "
-            f"{' and '.join(of_one)}."
+            "Differences between trainings (seeds) are not covered for methods with one seed; to cover them, add seeds "
+            f"to {' and '.join(of_one)}."
         )
     if any(count in (2, 3) for _, count in counts):
         sentences.append(

@@ -317,7 +317,7 @@ def test_brackets_and_seeds_side_by_side_are_explained(tmp_path, show_intervals,
 
 def test_datasets_with_one_seed_are_named_side_by_side(tmp_path):
     [text] = side_by_side_text_tables([made_up(tmp_path, "ava", (0,)), made_up(tmp_path, "charades")])
-    assert text.note.endswith("to cover them, set ava: seeds: [0, 1, 2] and charades: seeds: [0, 1, 2].")
+    assert text.note.endswith("to cover them, add seeds to ava: seeds and charades: seeds.")
 
 
 @pytest.mark.parametrize(("show_intervals", "word"), [(True, "Brackets and ranks"), (False, "Ranks")])
