@@ -44,9 +44,10 @@ def add_method(table, label: str, checkpoint, published=PUBLISHED_TABLE, **colum
             raise InputError(f"{column} {value!r}: a table cannot hold it; expected one line without tabs")
     read_label(label.strip(), "label")
     text, header = _read_table(table)
-    for path in (table, published):
+    use_row = ", or use that row: name the file as in its column checkpoint, and its folder in existing: checkpoints"
+    for path, advice in (table, ""), (published, use_row):
         if method in _ids(path):
-            raise InputError(f"{path}: has a method {method} already; give another label than {label!r}")
+            raise InputError(f"{path}: has a method {method} already; give another label than {label!r}{advice}")
     with atomic_write(table) as partial:
         partial.write_text(text + "\t".join(row[column] for column in header) + "\n", "utf-8")
     return method
