@@ -21,13 +21,14 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.score_ava import BOXES, CLASSES, SECONDS, VIDEOS, timed
+from trainer.cli import command_parser
 from trainer.datasets import DATASETS
 from trainer.metrics.ava_csv import GroundTruth, write_all_digits
 from trainer.metrics.bootstrap import interval, mean_ap
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser("benchmarks.bootstrap", __doc__)
     parser.add_argument("--resamples", type=int, default=10_000, help="default: 10000")
     parser.add_argument("--boxes", type=int, default=BOXES, help=f"person boxes of AVA (default: {BOXES})")
     parser.add_argument("--bfloat16", action="store_true", help="round AVA's scores")

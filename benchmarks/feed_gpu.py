@@ -7,7 +7,6 @@ The loader reads generated JPEG archives: 640x360 for AVA, 320x180 for Charades.
 do: 1 - fed / bare. On a CPU training takes the loader's cores, so there only "alone" says something.
 """
 
-import argparse
 import gc
 import tempfile
 import time
@@ -20,6 +19,7 @@ import torch
 from benchmarks.load_clips import FRAMES, Video, key_frames
 from benchmarks.runs import alone, loss_and_optimizer, noise, recipe_run, smaller_batch
 from trainer.checkpointing import TrainingState
+from trainer.cli import command_parser
 from trainer.data.charades_lists import Videos
 from trainer.data.loaders import read_batches, read_on_device, training_loader
 from trainer.distributed.lifetime import process_life
@@ -53,7 +53,7 @@ def main():
 
 def parse():
     cuda = torch.cuda.is_available()
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser("benchmarks.feed_gpu", __doc__)
     parser.add_argument(
         "--device", default="cuda" if cuda else "cpu", help="cuda or cpu (default: cuda if there is a GPU)"
     )

@@ -6,7 +6,6 @@ Both take turns with the same weights and batch, of the recipe's clips. "faster"
 of their times: of the processor on a CPU (a thread), of the clock on a GPU.
 """
 
-import argparse
 import statistics
 from dataclasses import replace
 from itertools import repeat
@@ -15,6 +14,7 @@ import torch
 
 from benchmarks.runs import alone, loss_and_optimizer, noise, recipe_run, seconds, smaller_batch
 from trainer.checkpointing import TrainingState
+from trainer.cli import command_parser
 from trainer.datasets import DATASETS
 from trainer.distributed.process_group import set_precision
 from trainer.models.backbones import BACKBONES
@@ -24,7 +24,7 @@ from trainer.utils.environment import processor
 
 def main():
     cuda = torch.cuda.is_available()
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser("benchmarks.frozen", __doc__)
     parser.add_argument(
         "--device", default="cuda" if cuda else "cpu", help="cuda or cpu (default: cuda if there is a GPU)"
     )

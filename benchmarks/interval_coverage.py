@@ -9,11 +9,11 @@ Videos differ in what happens in them and in how high a method scores anything, 
 methods of equal mAP on the same videos, the last number says how often their difference is significant at 0.05.
 """
 
-import argparse
 from dataclasses import dataclass
 
 import numpy as np
 
+from trainer.cli import command_parser
 from trainer.metrics.ava_csv import Detections, GroundTruth
 from trainer.metrics.ava_resampled import frame_aps
 from trainer.metrics.bootstrap import bootstrap_p_value, draw_resamples, interval, percentile_interval
@@ -39,7 +39,7 @@ FULL = Simulation("1,814 videos, 157 classes", 1814, 0, np.geomspace(0.006, 0.25
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser("benchmarks.interval_coverage", __doc__)
     parser.add_argument("--sets", type=int, default=1000, help="test sets (default: 1000)")
     parser.add_argument("--resamples", type=int, default=500, help="of each test set (default: 500)")
     parser.add_argument("--full", action="store_true", help="Charades' size, too")

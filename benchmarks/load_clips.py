@@ -8,7 +8,6 @@ processor time is counted, so that a busy machine changes little; the ratios are
 process to itself: each is called twice in a row and counted once, so that none pays for memory that another gave back.
 """
 
-import argparse
 import csv
 import itertools
 import os
@@ -30,6 +29,7 @@ import torch
 import torchvision
 from torch.nn.functional import interpolate
 
+from trainer.cli import command_parser
 from trainer.config import Clip
 from trainer.data.ava_lists import NUM_ACTIONS, KeyFrames
 from trainer.data.charades_lists import Videos
@@ -56,7 +56,7 @@ class Case:
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser("benchmarks.load_clips", __doc__)
     parser.add_argument("--rounds", type=int, default=24, help="rounds of each clip (of the 30 views: a quarter)")
     rounds = parser.parse_args().rounds
     torch.set_num_threads(1)

@@ -6,7 +6,6 @@ Prints the mean mAP of each precision over seeds, and the mean of the seeds' dif
 by Student's t.
 """
 
-import argparse
 import json
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from trainer import config
+from trainer.cli import command_parser
 from trainer.datasets import DATASETS
 from trainer.utils.environment import processor
 
@@ -26,7 +26,7 @@ T = {2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8: 2.306, 9: 2.
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser("benchmarks.precision", __doc__)
     parser.add_argument(
         "--runs",
         type=Path,

@@ -7,20 +7,20 @@
 The window is cut out of the film's middle in AVA's proportion: of 32 minutes, second 900 to 1801.
 """
 
-import argparse
 import os
 import subprocess
 import tempfile
 import time
 from pathlib import Path
 
+from trainer.cli import command_parser
 from workflow.lib.film import ffmpeg_binary, ffmpeg_version
 from workflow.scripts.cut_film import cut_film
 from workflow.scripts.extract_frames import extract_frames
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = command_parser("benchmarks.prepare_films", __doc__)
     parser.add_argument("--minutes", type=float, default=5, help="length of the film (default 5)")
     parser.add_argument("--rate", default="25", help="frames per second of the film (default 25)")
     parser.add_argument("--native", action="store_true", help="only the film of 640x360, at native size")

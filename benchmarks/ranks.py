@@ -7,7 +7,6 @@ take turns. "processor" compares the processor time of all ranks, which other pr
 time of a step, of which two ranks should take half.
 """
 
-import argparse
 import json
 import os
 import statistics
@@ -20,6 +19,7 @@ import torch
 
 from benchmarks.runs import network, noise, recipe_run
 from trainer.checkpointing import TrainingState
+from trainer.cli import command_parser
 from trainer.distributed.launch import is_rank, run_ranks
 from trainer.distributed.process_group import join
 from trainer.optim import build_optimizer
@@ -30,7 +30,7 @@ WARM_UP = 2  # steps
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser("benchmarks.ranks", __doc__)
     parser.add_argument("--frames", type=int, default=8, help="of a clip")
     parser.add_argument("--crop", type=int, default=64, help="pixels")
     parser.add_argument("--steps", type=int, default=6, help="of each run (default: %(default)s)")

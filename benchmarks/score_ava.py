@@ -7,7 +7,6 @@ The loop does only what the protocol needs. SlowFast's helper, which the publish
 (2 cores of an AMD EPYC): 57 s for 496,006 detections of 53,498 images, 156 s for a full validation's 4,748,100.
 """
 
-import argparse
 import resource
 import tempfile
 import time
@@ -16,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from trainer.cli import command_parser
 from trainer.metrics.ava import frame_map, official_input
 from trainer.metrics.ava_csv import (
     GroundTruth,
@@ -37,7 +37,7 @@ CLASSES |= dict.fromkeys([51, 52, 54, *range(56, 71), *range(72, 75), *range(76,
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser("benchmarks.score_ava", __doc__)
     parser.add_argument("folder", nargs="?", type=Path, help="score these files instead of generated ones")
     parser.add_argument("--every", type=int, default=20, help="the loop scores every Nth image only (default: 20)")
     args = parser.parse_args()

@@ -7,7 +7,6 @@ from both archives: training crops with short sides of 256 to 320 pixels, and te
 levels of 0 to 255. The film is drawn (a zoom into the Mandelbrot set, with grain), so take them as an order of size.
 """
 
-import argparse
 import tempfile
 import time
 from dataclasses import replace
@@ -17,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.prepare_films import run_ffmpeg
+from trainer.cli import command_parser
 from trainer.data.clips import indices_around, read_clip
 from trainer.data.frame_archive import FrameArchive
 from trainer.data.transforms import full_frame
@@ -29,7 +29,7 @@ SIDES = {"native": None, "320": 320}
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser("benchmarks.short_side", __doc__)
     parser.add_argument("--clips", type=int, default=12, help="clips of each kind (default 12)")
     clips = parser.parse_args().clips
     with tempfile.TemporaryDirectory() as folder:

@@ -10,7 +10,6 @@ the norm of the difference from the published way, relative to the norm. Below: 
 dataset, if the loader keeps up (see benchmarks.feed_gpu) and several GPUs share a batch without loss.
 """
 
-import argparse
 import statistics
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.runs import alone, network, noise, recipe_run, seconds, smaller_batch, with_precision
 from trainer.checkpointing import TrainingState
+from trainer.cli import command_parser
 from trainer.distributed.process_group import set_precision
 from trainer.models.backbones import BACKBONES
 from trainer.models.cost import cost
@@ -87,7 +87,7 @@ def main():
 
 def parse():
     cuda = torch.cuda.is_available()
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser("benchmarks.train_step", __doc__)
     parser.add_argument(
         "--device", default="cuda" if cuda else "cpu", help="cuda or cpu (default: cuda if there is a GPU)"
     )
