@@ -1,7 +1,7 @@
 """Print what this machine has, what an experiment needs, and how long it will take: a page to paste into a question.
 
-    python -m workflow.doctor                                # the experiment of config/ and config/local.yaml
-    python -m workflow.doctor --configfile config/vit.yaml   # another one
+    python -m workflow.doctor                          # the experiment of config/ and config/local.yaml
+    python -m workflow.doctor --configfile mine.yaml   # another one; settings of --config must stand in the file
 
 If the experiment is wrong, it prints the machine, then the error; the exit status is 1.
 """

@@ -52,7 +52,7 @@ def driver_problem(gpus: list[Gpu], cuda: str | None) -> str | None:
     if oldest and gpus and int(gpus[0].driver.split(".")[0]) < oldest:
         return (
             f"driver {gpus[0].driver} is too old for the installed PyTorch (CUDA {cuda}), which needs {oldest} or "
-            "newer; update the driver, or install another build of PyTorch (README: older GPUs)"
+            "newer; update the driver, or install another build of PyTorch (workflow/profiles/README.md: older GPUs)"
         )
     return None
 
