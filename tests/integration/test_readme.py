@@ -80,7 +80,8 @@ def checkout_copy(tmp_path_factory):
     (folder / "my.yaml").write_text("charades: {seeds: [1, 2, 3]}\n")
     (folder / "mine.yaml").write_text("results: results/mine\n")
     torch.save(build_backbone("r2plus1d_18").state_dict(), folder / "my.pth")
-    torch.save(build_backbone("vit_b_16").state_dict(), folder / "my_vit.pth")
+    (folder / "my_checkpoints").mkdir()
+    torch.save(build_backbone("vit_b_16").state_dict(), folder / "my_checkpoints/videomae_vit_b_k400.pth")
     return folder
 
 

@@ -80,7 +80,8 @@ class Existing:
     ava_cuts: PlannedPath | None
     """folder of cuts, named as in `ava.films`, made by `ffmpeg -ss 900 -t 901 -i FILM CUT`"""
     ava_frames: PlannedPath | None
-    """folder of SlowFast's loose frames: `<video>/<video>_000001.jpg`"""
+    """folder of SlowFast's loose frames, `<video>/<video>_000001.jpg`: numbered from 1 without gaps, `ava.fps` a
+    second, the first at second `ava.start`; size and quality are not checked and change results"""
     ava_annotations: PlannedPath | None
     """folder with the contents of `ava_annotations.tar`, its subfolder `person_box_67091280_iou90` included"""
     charades_tar: PlannedPath | None
@@ -150,7 +151,8 @@ class Config:
     datasets: Annotated[tuple[DatasetName, ...], Field(min_length=1), AfterValidator(_check_distinct)]
     """which datasets to run"""
     methods: Literal["all"] | tuple[Text, ...]
-    """which rows of the methods table to run, in the order of the tables; `all` selects every row"""
+    """which rows of the methods table to run, in the order of the tables; `all` selects every row, and needs
+    the ViT files of `existing: checkpoints`"""
     methods_table: PathText
     """the table of methods"""
     local_methods_table: PathText | None
