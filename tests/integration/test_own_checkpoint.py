@@ -6,7 +6,7 @@ import torch
 
 from tests.helpers.methods import own_row, write_methods
 from tests.helpers.paths import ROOT, SNAKEMAKE
-from tests.helpers.plan import elsewhere
+from tests.helpers.plan import elsewhere, jobs, plan
 from trainer.models.backbones import build_backbone
 
 ROW = {
@@ -69,3 +69,21 @@ def test_a_wrong_published_checkpoint_fails_once_and_is_not_trained(tmp_path):
     assert f"error: {tmp_path}/data/downloads/wrong.pth: " in output
     assert "Trying to restart" not in output
     assert not (tmp_path / "results/logs/finetune").exists()
+
+
+def test_a_replaced_checkpoint_is_trained_again(tmp_path):
+    own, run = tmp_path / "mine.pth", tmp_path / "results/runs/charades/mine/seed1"
+    lists = [tmp_path / f"results/lists/charades_{name}.csv" for name in ("frames", "train", "val")]
+    outputs = [run / name for name in ("model.pth", "history.csv", "summary.json", "environment.json")]
+    made = [own, tmp_path / "results/checkpoints/mine.txt", run / "config.yaml", *lists, *outputs]
+    for path in made:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    table = write_methods(tmp_path / "methods.tsv", own_row("mine", own))
+    settings = elsewhere(tmp_path, datasets=["charades"], methods=["mine"], methods_table=str(table))
+    output, status = plan(str(run / "model.pth"), *settings)
+    assert status == 0 and "Nothing to be done" in output
+    own.touch()
+    output, status = plan(str(run / "model.pth"), *settings)
+    assert status == 0
+    assert jobs(output) == {"check_checkpoint": 1, "finetune": 1, "total": 2}

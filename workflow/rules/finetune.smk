@@ -44,7 +44,7 @@ rule finetune:
     input:
         config="<run>/config.yaml",
         checkpoint=get_checkpoint,
-        report=ancient(get_checkpoint_report),
+        report=get_checkpoint_report,
         lists=get_lists,
     output:
         model="<run>/model.pth",
