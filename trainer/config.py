@@ -5,7 +5,6 @@ Each setting's type, bounds and sentence stand here and nowhere else; the workfl
 """
 
 import hashlib
-from dataclasses import asdict, fields, is_dataclass
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
@@ -16,7 +15,19 @@ from pydantic import Field, model_validator
 from trainer.datasets import DATASETS
 from trainer.run_files import DamagedFile
 from trainer.utils.errors import InputError
-from trainer.utils.settings import Count, Fraction, Number, PathText, Positive, Switch, Text, Whole, read, settings
+from trainer.utils.settings import (
+    Count,
+    Fraction,
+    Number,
+    PathText,
+    Positive,
+    Switch,
+    Text,
+    Whole,
+    plain,
+    read,
+    settings,
+)
 from trainer.utils.text import value_text
 
 
@@ -324,28 +335,32 @@ def load(path) -> Run:
     return read(Run, content, str(path))
 
 
-def result_config(run: Run) -> dict:
+def result_config(run: Run, changed_only=False) -> dict:
     """Return the settings that determine a run's predictions: all but ``machine`` and ``data``.
 
     Checkpoints are known by their file name. Contents of files are in `trainer.fingerprints.run_fingerprint`; the
-    protocol changes the score alone, see ``score_fingerprint``.
+    protocol changes the score alone, see ``score_fingerprint``. ``changed_only``: without settings that have their
+    default, so that the hashes of existing runs stay the same when an optional setting is added.
     """
-    return _of_result(asdict(run))
+    kept = {name: value for name, value in plain(run, changed_only).items() if name not in ("machine", "data")}
+    checkpoint = run.model.checkpoint and Path(run.model.checkpoint).name
+    return kept | {"model": kept["model"] | {"checkpoint": checkpoint}}
 
 
-def training_config(run: Run) -> dict:
+def training_config(run: Run, changed_only=False) -> dict:
     """Return the settings that determine a run's weights: ``result_config`` without the views of the test set."""
-    return _of_training(asdict(run))
+    kept = result_config(run, changed_only)
+    return kept | {"clip": {name: value for name, value in kept["clip"].items() if name not in TEST_VIEWS}}
 
 
 def training_fingerprint(run: Run) -> str:
     """Return a short hash of ``training_config``."""
-    return _hash(_of_training(_without_defaults(run)))
+    return _hash(training_config(run, changed_only=True))
 
 
 def result_fingerprint(run: Run) -> str:
     """Return a short hash of ``result_config``."""
-    return _hash(_of_result(_without_defaults(run)))
+    return _hash(result_config(run, changed_only=True))
 
 
 def score_fingerprint(run: Run) -> str:
@@ -354,48 +369,13 @@ def score_fingerprint(run: Run) -> str:
     Another folder may have another checkpoint of the same name: tables do not show the scores of the former one.
     """
     own = {"protocol": run.data.protocol, "checkpoint": run.model.checkpoint}
-    return _hash(_of_result(_without_defaults(run)) | own)
-
-
-def _of_result(settings):
-    """Return a run's settings, as nested mappings, without those that do not change its predictions."""
-    model = settings["model"]
-    checkpoint = model["checkpoint"] and Path(model["checkpoint"]).name
-    kept = {name: value for name, value in settings.items() if name not in ("machine", "data")}
-    return kept | {"model": model | {"checkpoint": checkpoint}}
-
-
-def _of_training(settings):
-    """Return a run's settings, as nested mappings, without those that do not change its weights."""
-    clip = {name: value for name, value in settings["clip"].items() if name not in TEST_VIEWS}
-    return _of_result(settings) | {"clip": clip}
-
-
-def _without_defaults(settings):
-    """Return settings as nested mappings without those that have their default.
-
-    So the hashes of existing runs stay the same when an optional setting is added.
-    """
-    chosen = {field.name: getattr(settings, field.name) for field in fields(settings)}
-    defaults = {field.name: field.default for field in fields(settings)}
-    return {
-        name: _without_defaults(value) if is_dataclass(value) else value
-        for name, value in chosen.items()
-        if value != defaults[name]
-    }
+    return _hash(result_config(run, changed_only=True) | own)
 
 
 def dump(run: Run) -> str:
     """Return the YAML text that `load` reads back to an equal run."""
-    return yaml.safe_dump(_plain(asdict(run)), sort_keys=False)
+    return yaml.safe_dump(plain(run), sort_keys=False)
 
 
 def _hash(content):
-    return hashlib.sha256(yaml.safe_dump(_plain(content)).encode()).hexdigest()[:16]
-
-
-def _plain(value):
-    """Turn tuples into lists, as YAML has no tuples."""
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, tuple) else value
+    return hashlib.sha256(yaml.safe_dump(content).encode()).hexdigest()[:16]

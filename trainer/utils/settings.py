@@ -72,6 +72,11 @@ def read(kind, content, where: str, renamed: Mapping[str, str] | None = None):
         raise InputError(f"{where}: {_explain(kind, error, renamed or {})}") from error
 
 
+def plain(content, changed_only=False) -> dict:
+    """Return an object of ``settings`` as nested mappings and lists; ``changed_only``: without defaults."""
+    return _adapter(type(content)).dump_python(content, mode="json", exclude_defaults=changed_only)
+
+
 def json_schema(kind) -> dict:
     """Return the JSON schema of a class of ``settings``, for editors."""
     return _adapter(kind).json_schema()
