@@ -119,12 +119,6 @@ class MicroBatchSampler:
     def __init__(self, clips, batch_size, micro_batches, seed, *, rank=0, world_size=1):
         if clips < batch_size:
             raise InputError(f"{clips} training clips do not fill a batch of {batch_size}; lower training: batch_size")
-        if batch_size % micro_batches or micro_batches % world_size:
-            raise InputError(
-                f"a batch of {batch_size} clips does not split into {micro_batches} equal micro-batches over "
-                f"{world_size} processes; choose training: batch_size, micro_batches and GPUs (`--resources gpu=`) "
-                "that divide each other"
-            )
         self.clips, self.batch_size, self.micro_batches, self.seed = clips, batch_size, micro_batches, seed
         self.mine = range(rank, micro_batches, world_size)
         self.iterations = clips // batch_size

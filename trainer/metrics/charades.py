@@ -63,11 +63,6 @@ def read_class_names(path, num: int) -> list[str]:
     return names
 
 
-def video_score(views):
-    """Return a video's scores: the element-wise maximum over those of its views, (views, classes) -> (classes,)."""
-    return np.max(views, axis=0)
-
-
 def video_map(scores, labels, names):
     """Return the average precision of each class; the mAP is ``video_map(...)["ap"].mean()``, which skips NaN.
 

@@ -46,18 +46,16 @@ def add_method(table, label: str, checkpoint, published=PUBLISHED_TABLE, **colum
     text, header = _read_table(table)
     use_row = ", or use that row: name the file as in its column checkpoint, and its folder in existing: checkpoints"
     for path, advice in (table, ""), (published, use_row):
-        if method in _ids(path):
+        if any(row.get("method") == method for row in _rows(path)):
             raise InputError(f"{path}: has a method {method} already; give another label than {label!r}{advice}")
     with atomic_write(table) as partial:
         partial.write_text(text + "\t".join(row[column] for column in header) + "\n", "utf-8")
     return method
 
 
-def baselines(recipe: str, published=PUBLISHED_TABLE) -> list[str]:
-    """Return the ids of the rows without pre-training that are fine-tuned by ``recipe``."""
-    _, header = _read_table(published)
-    rows = [dict(zip(header, cells, strict=True)) for _, cells in _lines(Path(published).read_text("utf-8"))][1:]
-    return [row["method"] for row in rows if row["pretraining"] == "none" and row["recipe"] == recipe]
+def baselines(recipe: str) -> list[str]:
+    """Return the ids of the published rows without pre-training that are fine-tuned by ``recipe``."""
+    return [row["method"] for row in _rows(PUBLISHED_TABLE) if (row["pretraining"], row["recipe"]) == ("none", recipe)]
 
 
 def method_id(label: str) -> str:
@@ -78,11 +76,10 @@ def _read_table(path):
     return text if text.endswith("\n") else text + "\n", header
 
 
-def _ids(path):
-    """Return the ids in a table; none if there is no file."""
+def _rows(path):
+    """Return the rows of a table as mappings, cut off where a row is too short; none if there is no file."""
     text, header = _read_table(path)
-    column = header.index("method")
-    return {row[column] for _, row in _lines(text) if len(row) > column}
+    return [dict(zip(header, cells, strict=False)) for _, cells in _lines(text)][1:]
 
 
 def _lines(text):

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, linear, pad, scaled_dot_product_attention
 from torch.utils.checkpoint import checkpoint
+from torchvision.ops import stochastic_depth
 
 PATCH = 16  # px
 
@@ -68,16 +69,9 @@ class Block(nn.Module):
         self.drop_path = drop_path
 
     def forward(self, x: Tensor) -> Tensor:
-        x = x + self._dropped(self.attn(self.norm1(x)))
+        x = x + stochastic_depth(self.attn(self.norm1(x)), self.drop_path, "row", self.training)
         hidden = nn.functional.gelu(self.mlp.fc1(self.norm2(x)))
-        return x + self._dropped(self.mlp.fc2(hidden))
-
-    def _dropped(self, branch):
-        """Drop the branch of random clips in training; those that stay grow, so that the mean stays."""
-        if not (self.training and self.drop_path):
-            return branch
-        keep = 1 - self.drop_path
-        return branch * branch.new_empty(len(branch), 1, 1).bernoulli_(keep).div_(keep)
+        return x + stochastic_depth(self.mlp.fc2(hidden), self.drop_path, "row", self.training)
 
 
 class Attention(nn.Module):

@@ -15,7 +15,6 @@ from trainer.data.frame_archive import FrameArchive
 from trainer.data.loaders import OnDevice, Sample, empty_shared, evaluation_loader, video_loader
 from trainer.data.transforms import crops_along, float32_resizer, full_frame, int16_resizer, random_crop
 from trainer.datasets import DATASETS
-from trainer.metrics.charades import video_score
 from trainer.models.backbones import Backbone
 from trainer.predict import probabilities, run_inference
 
@@ -216,5 +215,5 @@ def predict_test(model, run, group):
         return {"row": views.row[None], "target": views.target[None], "score": torch.cat(chunks)[None]}
 
     predictions = run_inference(video_loader(videos, run, group.rank), score, model, group)
-    predictions["score"] = np.stack([video_score(of_views) for of_views in predictions["score"]])
+    predictions["score"] = predictions["score"].max(axis=1)  # (videos, views, classes)
     return predictions | {"video": videos.videos.names[predictions["row"]]}

@@ -14,7 +14,6 @@ from trainer.metrics.charades import (
     score_test,
     score_validation,
     video_map,
-    video_score,
 )
 from trainer.utils.errors import InputError
 
@@ -40,8 +39,7 @@ def test_equal_to_the_published_score(case):
 def test_a_video_has_the_maximum_of_its_views():
     arrays = np.load(DATA / "views.npz")
     expected = EXPECTED["ensemble_max_over_30_views"]
-    views = arrays["view_preds"].reshape(-1, 30, arrays["view_preds"].shape[1])
-    scores = np.stack([video_score(of_video) for of_video in views])
+    scores = arrays["view_preds"].reshape(-1, 30, arrays["view_preds"].shape[1]).max(axis=1)
     assert scores.shape == arrays["labels"].shape
     assert scores[0, :5].tolist() == expected["video_preds_row0_first5"]
     names = NAMES[: scores.shape[1]]
