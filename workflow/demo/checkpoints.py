@@ -15,7 +15,6 @@ import torch
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, ResNet
 
-from trainer.models.backbones import build_backbone
 from trainer.utils.files import atomic_write
 
 FILES = {
@@ -31,34 +30,14 @@ FILES = {
     "supervised": "r2plus1d_18-91a641e6.pth",
     "tubelet_contrast": "epoch_100.pth",
 }
-LEGACY = {
-    "moco",
-    "video_moco",
-    "pretext_contrast",
-    "gdt",
-    "supervised",
-}  # of PyTorch before 1.6, not zips
+LEGACY = {"moco", "video_moco", "pretext_contrast", "gdt", "supervised"}  # of PyTorch before 1.6, not zips
 
 
-def random_backbone(layout: str, seed: int) -> dict[str, Tensor]:
-    """Return a float32 state dict of the backbone of ``layout``'s method; BatchNorm statistics are random, too."""
-    random = torch.Generator().manual_seed(seed)
-    with torch.device("meta"):
-        backbone = build_backbone("r2plus1d_18_tclr" if layout == "tclr" else "r2plus1d_18")
-    return {name: _random_tensor(name, like.shape, random) for name, like in backbone.state_dict().items()}
-
-
-def write_checkpoint(layout: str, path, backbone_state: dict[str, Tensor], half: bool = False, extras: bool = True):
-    """Write ``path`` in ``layout``, a key of ``AUTHORS``.
-
-    ``half``: weights and statistics in float16. ``extras``: include what the authors save beside weights and epoch.
-    """
+def write_checkpoint(layout: str, path, backbone_state: dict[str, Tensor], half: bool = False):
+    """Write ``path`` in ``layout``, a key of ``AUTHORS``; ``half``: weights and statistics in float16."""
     backbone = {name: t.half() if half and t.is_floating_point() else t for name, t in backbone_state.items()}
-    checkpoint = AUTHORS[layout](backbone)
-    if not extras:
-        checkpoint = {key: value for key, value in checkpoint.items() if not _is_extra(key, value)}
     with atomic_write(path) as partial, _names_of_torch_1_9():
-        torch.save(checkpoint, partial, _use_new_zipfile_serialization=layout not in LEGACY)
+        torch.save(AUTHORS[layout](backbone), partial, _use_new_zipfile_serialization=layout not in LEGACY)
 
 
 # One function per method returns the object that its training code passes to torch.save.
@@ -285,15 +264,6 @@ def _resnet9(classes):
 # Values
 
 
-def _random_tensor(name, shape, random):
-    if name.endswith("num_batches_tracked"):
-        return torch.tensor(1000)
-    if len(shape) == 5:
-        return torch.randn(shape, generator=random) * (2 / shape[1:].numel()) ** 0.5
-    uniform = torch.rand(shape, generator=random)
-    return 0.8 + 0.4 * uniform if name.endswith(("weight", "running_var")) else 0.2 * uniform - 0.1
-
-
 def _constant(prefix, shapes):
     """Return tensors of these shapes, each expanded from one number."""
     tensors = OrderedDict()
@@ -313,11 +283,6 @@ def _optimizer(tensors, *buffers):
 def _mmcv(state_dict, epoch):
     meta = {"epoch": epoch, "iter": epoch * 1000, "mmcv_version": "1.4.0", "time": "Mon Nov 15 12:00:00 2021"}
     return {"meta": meta, "state_dict": state_dict, "optimizer": _optimizer(state_dict, "momentum_buffer")}
-
-
-def _is_extra(key, value):
-    """Return whether an entry holds neither weights nor the epoch."""
-    return not isinstance(value, Tensor) and key not in ("epoch", "model", "state_dict")
 
 
 def _grad_scaler():

@@ -35,7 +35,6 @@ log = logging.getLogger(__name__)
 FILM_SECONDS = 22
 WINDOW = (4, 17)  # s, annotated; the film continues on both sides, as around 900-1801 of real films
 KEY_SECONDS = range(WINDOW[0] + 2, WINDOW[1] - 2)  # as 902..1798
-FRAME_RATE = 30  # of the frame lists
 # The two protocols of AVA differ on people who are detected twice and on seconds without ground truth: both occur.
 DETECTED_TWICE = 0.2  # fraction of the people in validation films
 
@@ -216,19 +215,6 @@ def detection_rows(rng, film, scene):
     return rows
 
 
-LIST_HEADER = "original_vido_id video_id frame_id path labels"  # misspelled so in the published files
-
-
-def film_list_rows(first_id, films):
-    """Return a frame list of AVA without labels; frames count from 0, files from 1, videos from ``first_id``."""
-    frames = (WINDOW[1] - WINDOW[0]) * FRAME_RATE
-    return [
-        f'{film.video} {first_id + number} {frame} {film.video}/{film.video}_{frame + 1:06d}.jpg ""'
-        for number, film in enumerate(films)
-        for frame in range(frames)
-    ]
-
-
 def label_map_text():
     """Return the label map in ActivityNet's format."""
     return "".join(f'item {{\n  name: "{name}"\n  id: {number}\n}}\n' for number, name in LABEL_MAP.items())
@@ -249,8 +235,6 @@ def annotation_files(rng, scenes):
 
     boxes = "person_box_67091280_iou90"
     return {
-        "train.csv": _lines([LIST_HEADER, *film_list_rows(0, train)]),
-        "val.csv": _lines([LIST_HEADER, *film_list_rows(len(train), val)]),
         "ava_train_v2.2.csv": rows(truth, train),
         "ava_val_v2.2.csv": rows(truth, val),
         "ava_val_excluded_timestamps_v2.2.csv": _lines(f"{film.video},{KEY_SECONDS[-1]:04d}" for film in val[:3]),
@@ -282,6 +266,7 @@ def add_bytes(archive, name, content):
 
 # --- Charades: frames and lists --------------------------------------------------------------------------------------
 
+LIST_HEADER = "original_vido_id video_id frame_id path labels"  # misspelled so in the published files
 CHARADES_RATE = 24
 CHARADES_SIZES = ((128, 96), (120, 96), (96, 128), (112, 112))  # width, height; some phones are held upright
 CHARADES_VIDEOS = {"train": 40, "val": 24, "unlisted": 2}  # the published tar holds videos that no list names
@@ -347,18 +332,8 @@ def write_list(rows, path):
 
 # --- Checkpoints ------------------------------------------------------------------------------------------------------
 
-# Folder of each layout in the benchmark's archive. In copies of it, the folder of pretext_contrast has another name.
-CHECKPOINT_FOLDERS = {
-    "selavi": "selavi",
-    "moco": "moco",
-    "video_moco": "video_moco",
-    "pretext_contrast": "pretext_contrast",
-    "rspnet": "rspnet",
-    "avid_cma": "avid_cma",
-    "ctp": "ctp",
-    "tclr": "tclr",
-    "gdt": "gdt",
-}
+# Layouts in the benchmark's archive, each in a folder of its name.
+ARCHIVED = ("selavi", "moco", "video_moco", "pretext_contrast", "rspnet", "avid_cma", "ctp", "tclr", "gdt")
 
 
 def write_archive(path, backbones):
@@ -368,10 +343,10 @@ def write_archive(path, backbones):
         zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive,
         tempfile.TemporaryDirectory(dir=partial.parent) as folder,
     ):
-        for layout, method_folder in CHECKPOINT_FOLDERS.items():
+        for layout in ARCHIVED:
             checkpoint = Path(folder) / FILES[layout]
             write_checkpoint(layout, checkpoint, backbones[layout], half=True)
-            member = zipfile.ZipInfo(f"checkpoints_pretraining/{method_folder}/{checkpoint.name}")
+            member = zipfile.ZipInfo(f"checkpoints_pretraining/{layout}/{checkpoint.name}")
             with checkpoint.open("rb") as source, archive.open(member, "w", force_zip64=True) as target:
                 shutil.copyfileobj(source, target, 1 << 20)
             checkpoint.unlink()
@@ -385,7 +360,7 @@ def build_demo_checkpoints(checkpoints, supervised, videomae, seed):
     """
     backbones = pretrained_backbones(seed)
     write_archive(checkpoints, backbones)
-    log.info("%s: %d methods", checkpoints, len(CHECKPOINT_FOLDERS))
+    log.info("%s: %d methods", checkpoints, len(ARCHIVED))
     write_checkpoint("supervised", supervised, backbones["supervised"], half=True)
     write_checkpoint("videomae", videomae, backbones["videomae"], half=True)
 

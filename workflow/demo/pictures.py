@@ -102,13 +102,13 @@ def write_prediction(axes, prediction, top) -> float:
 def blank_card(height):
     """Return axes that fill a card, in pixels from its top left."""
     figure = Figure(figsize=(WIDTH / DPI, height / DPI), layout="none")
-    draw_background(figure)
+    draw_card(figure)
     axes = figure.add_axes((0, 0, 1, 1), xlim=(0, WIDTH), ylim=(height, 0), autoscale_on=False)
     axes.axis("off")
     return axes
 
 
-def draw_background(figure):
+def draw_card(figure):
     """Give ``figure`` a light background with round corners, which looks well on light and dark pages."""
     figure.set_facecolor("none")
     style = {"boxstyle": "round,pad=-0.01,rounding_size=0.08", "facecolor": "white", "edgecolor": LINE, "zorder": -1}
@@ -134,7 +134,7 @@ def draw_published(config: Path) -> Figure:
     sources = dict.fromkeys(published_sources(result) for result in results)
     figure.suptitle(f"Published mAP, from {' and '.join(sources)}", x=0.03, ha="left", weight="bold")
     figure.get_layout_engine().set(w_pad=0.15, h_pad=0.12)
-    draw_background(figure)
+    draw_card(figure)
     return figure
 
 

@@ -11,11 +11,11 @@ from trainer.models.backbones import build_backbone
 from trainer.models.checkpoints import load_backbone
 from workflow.demo import mirror, pretraining
 from workflow.demo.checkpoints import FILES
-from workflow.demo.mirror import CHECKPOINT_FOLDERS, build_demo_checkpoints
+from workflow.demo.mirror import ARCHIVED, build_demo_checkpoints
 
 
 def test_each_checkpoint_has_another_length_and_supervised_the_longest():
-    assert {*pretraining.PRETRAINING} == {*CHECKPOINT_FOLDERS, "supervised", "videomae"}
+    assert {*pretraining.PRETRAINING} == {*ARCHIVED, "supervised", "videomae"}
     steps = {method: pretraining.PRETRAINING[method][1] for method in METHODS[1:]}
     assert len(set(steps.values())) == len(steps) and max(steps, key=steps.get) == "supervised"
 
@@ -48,7 +48,7 @@ def test_the_files_hold_the_stages(tmp_path, monkeypatch):
     backbones = {layout: pretraining.PRETRAINING[layout][0] for layout in steps}
     monkeypatch.setattr(pretraining, "BATCH", 2)
     monkeypatch.setattr(pretraining, "PRETRAINING", {layout: (backbones[layout], steps[layout]) for layout in steps})
-    monkeypatch.setattr(mirror, "CHECKPOINT_FOLDERS", {layout: layout for layout in ("moco", "tclr")})
+    monkeypatch.setattr(mirror, "ARCHIVED", ("moco", "tclr"))
     files = FILES | {"videomae": "videomae.pth"}
     build_demo_checkpoints(*(tmp_path / name for name in ("all.zip", files["supervised"], files["videomae"])), seed=0)
     with zipfile.ZipFile(tmp_path / "all.zip") as archive:
