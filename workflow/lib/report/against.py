@@ -5,13 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import yaml
 
-from trainer.config import Run, result_config
+from trainer.config import Run, load, result_config
 from trainer.metrics.bootstrap import LEVEL, bootstrap_p_value, holm, interval
-from trainer.run_files import explain_damage
 from trainer.utils.errors import InputError
-from trainer.utils.settings import read
 from workflow.lib.changed_settings import compare
 from workflow.lib.report.comparisons import difference_cells, joined, p_value_cells
 from workflow.lib.report.results import Results, read_per_class, read_results
@@ -55,23 +52,19 @@ def read_other(results: Results, folder) -> Results:
     return other
 
 
-def found_runs(folder, dataset, method) -> dict[str, dict]:
-    """Return the settings of the scored runs of a method, by their folders."""
-    found = {}
-    for path in sorted(Path(folder, "runs", dataset, method).glob("seed*/config.yaml")):
-        if (path.parent / "metrics.json").exists():
-            with explain_damage(path):
-                found[str(path.parent)] = yaml.safe_load(path.read_text(encoding="utf-8"))
-    return found
+def found_runs(folder, dataset, method) -> dict[str, Run]:
+    """Return the scored runs of a method, by their folders."""
+    paths = sorted(Path(folder, "runs", dataset, method).glob("seed*/config.yaml"))
+    return {str(path.parent): load(path) for path in paths if (path.parent / "metrics.json").exists()}
 
 
 def check_same_settings(other: Results, runs):
     """Raise InputError if scored runs of a method differ in more than their seed: one is left of other settings."""
     for method, folders in other.runs.groupby("method").folder:
         first, *others = folders
-        wanted = result_config(read(Run, runs[method][first], first))
+        wanted = result_config(runs[method][first])
         for folder in others:
-            for setting, expected, got in compare(result_config(read(Run, runs[method][folder], folder)), wanted):
+            for setting, expected, got in compare(result_config(runs[method][folder]), wanted):
                 if setting != "seed":
                     raise InputError(
                         f"{folder}: expected {setting} {expected}, as {first} has it, got {got}; delete the run that "

@@ -56,11 +56,11 @@ def label_rows(axes, labels):
     axes.grid(axis="x")
 
 
-def draw_whiskers(axes, low, high, places, color="black"):
+def draw_whiskers(axes, low, high, places):
     """Draw horizontal intervals (N,) at the heights ``places``, with caps; NaN is not drawn."""
-    axes.hlines(places, low, high, color=color, lw=1.1)
+    axes.hlines(places, low, high, color="black", lw=1.1)
     for ends in (low, high):
-        axes.scatter(ends, places, marker="|", s=24, lw=1.1, color=color, zorder=2)
+        axes.scatter(ends, places, marker="|", s=24, lw=1.1, color="black", zorder=2)
 
 
 def draw_placeholder(figure):

@@ -50,9 +50,9 @@ class Results:
         """The number of runs that are not finished, or damaged."""
         return int(self.methods.wanted.sum()) - len(self.runs)
 
-    def pretrained(self, *kinds) -> pd.Index:
-        """Return the methods with one of these kinds of pre-training."""
-        return self.methods.index[self.methods.pretraining.isin(kinds)]
+    def pretrained(self, kind) -> pd.Index:
+        """Return the methods with this kind of pre-training."""
+        return self.methods.index[self.methods.pretraining == kind]
 
     def baselines(self, method) -> pd.Index:
         """Return the finished methods without pre-training that show what a method of this group gains.

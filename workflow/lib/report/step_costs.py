@@ -44,11 +44,8 @@ def step_costs(folder, jobs_of_runs: dict[str, list[dict]], partial=False) -> pd
             jobs += [_cost(step, dataset, job["hours"], job, math.nan) for job in earlier]
             hours = max(hours, last["hours"])
         jobs.append(_cost(step, dataset, hours, last, memory))
-    columns = ["step", "dataset", "jobs", "hours", "longest", "gpu_hours", "memory"]
-    if not jobs:
-        return pd.DataFrame(columns=columns)
     return (
-        pd.DataFrame(jobs)
+        pd.DataFrame(jobs, columns=["step", "dataset", "hours", "gpu_hours", "memory"])
         .groupby(["step", "dataset"], sort=False)
         .agg(
             jobs=("hours", "size"),
@@ -57,7 +54,7 @@ def step_costs(folder, jobs_of_runs: dict[str, list[dict]], partial=False) -> pd
             gpu_hours=("gpu_hours", "sum"),
             memory=("memory", "max"),
         )
-        .reset_index()[columns]
+        .reset_index()
     )
 
 

@@ -74,9 +74,9 @@ def status(finished, wanted, damaged) -> str:
 def text_table(results: Results) -> TextTable:
     """Return the table of methods that compare as text."""
     rows = table(results).set_index("method")
-    columns = {"Method": cells(rows.label), "mAP": mean_ap_cells(results)}
+    columns = {"Method": cells(rows.label), "mAP": mean_ap_cells(rows, results)}
     if "official_mAP" in rows:
-        columns["Official"] = mean_ap_cells(results, "official_mAP")
+        columns["Official"] = mean_ap_cells(rows, results, "official_mAP")
     if "published_mAP" in rows:
         columns["Published"] = highlight_best(rows.published_mAP, results.pretrained("self-supervised"))
         columns["Difference"] = cells(rows.difference, signed)
@@ -98,9 +98,8 @@ def text_table(results: Results) -> TextTable:
     return TextTable(title, columns, note(results))
 
 
-def mean_ap_cells(results: Results, metric="mAP") -> list[Cell]:
+def mean_ap_cells(rows: pd.DataFrame, results: Results, metric="mAP") -> list[Cell]:
     """Return the cells of a mAP with its interval, or else with the standard deviation over seeds if it is known."""
-    rows = table(results).set_index("method")
     low, high = rows[f"{metric}_low"], rows[f"{metric}_high"]
     deviation = rows.get(f"{metric}_std", pd.Series(index=rows.index, dtype=float))
     found = highlight_best(rows[metric], results.pretrained("self-supervised"))
@@ -210,7 +209,7 @@ def _side_by_side_text_table(datasets):
     sentences = interval_sentences(datasets, ranks=False)
     for results in datasets:
         rows = table(results).set_index("method")
-        columns[results.title] = mean_ap_cells(results)
+        columns[results.title] = mean_ap_cells(rows, results)
         if "published_mAP" in rows:
             published = highlight_best(rows.published_mAP, results.pretrained("self-supervised"))
             columns[f"{results.title} published"] = published

@@ -31,7 +31,7 @@ def cells(values: pd.Series, form=str) -> list[Cell]:
     return [Cell(MISSING) if pd.isna(value) else Cell(form(value), value) for value in values]
 
 
-def highlight_best(values: pd.Series, self_supervised, form="{:.1f}".format) -> list[Cell]:
+def highlight_best(values: pd.Series, self_supervised) -> list[Cell]:
     """Return a column of cells with the best value marked, and the best among the rows ``self_supervised``.
 
     Values that round to the same text are equally good.
@@ -41,7 +41,7 @@ def highlight_best(values: pd.Series, self_supervised, form="{:.1f}".format) -> 
     best_self_supervised = shown.eq(shown[shown.index.isin(self_supervised)].max()) & shown.index.isin(self_supervised)
     return [
         replace(cell, best=bool(b), best_self_supervised=bool(s))
-        for cell, b, s in zip(cells(values, form), best, best_self_supervised, strict=True)
+        for cell, b, s in zip(cells(values, "{:.1f}".format), best, best_self_supervised, strict=True)
     ]
 
 

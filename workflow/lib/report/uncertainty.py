@@ -35,9 +35,9 @@ def resampled_mean_ap(results: Results, metric="mAP", experiment="") -> Resample
     return _resampled(results, metric, "point", "mAP", experiment)
 
 
-def resampled_classes(results: Results, metric="mAP", experiment="") -> Resampled:
+def resampled_classes(results: Results, experiment="") -> Resampled:
     """Return average precision by class (M, C) and its resampled values (M, C, R), see ``class_names``."""
-    return _resampled(results, metric, "class_point", "class_ap", experiment)
+    return _resampled(results, "mAP", "class_point", "class_ap", experiment)
 
 
 def class_names(results: Results) -> list[str]:
