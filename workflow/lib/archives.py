@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from trainer.utils.errors import InputError
 from trainer.utils.files import atomic_write
+from trainer.utils.text import listed, shown
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +34,9 @@ def choose_member(archive, names, output) -> str:
     """Return the name among ``names`` that fits ``output`` best; raise InputError if none fits, or several equally."""
     candidates = [name for name in names if PurePosixPath(name).name == output.name]
     if not candidates:
-        raise InputError(f"{archive}: contains no {output.name}; it contains {_shortened(names) or 'nothing'}")
+        raise InputError(
+            f"{archive}: contains no {output.name}; it contains {listed(map(shown, names), 12) or 'nothing'}"
+        )
 
     def fit(name):
         return _common_tail(PurePosixPath(name).parts, output.parts), -len(PurePosixPath(name).parts)
@@ -42,8 +45,8 @@ def choose_member(archive, names, output) -> str:
     best = [name for name in candidates if fit(name) == highest]
     if len(best) > 1:
         raise InputError(
-            f"{archive}: contains several {output.name}: {_shortened(best)}; expected the folder of {output} to "
-            "match one of them"
+            f"{archive}: contains several {output.name}: {listed(map(shown, best), 12)}; expected the folder of "
+            f"{output} to match one of them"
         )
     return best[0]
 
@@ -56,11 +59,6 @@ def _common_tail(a, b) -> int:
             break
         shared += 1
     return shared
-
-
-def _shortened(names, most=12):
-    shown = [name if name.isprintable() else repr(name) for name in names[:most]]
-    return ", ".join(shown) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 @contextmanager

@@ -282,10 +282,13 @@ class Experiment:
         """Return the annotation files that a dataset's metric reads, by their field of `trainer.config.Data`."""
         return {role: self.annotations[dataset][role] for role in DATASETS[dataset].score_files}
 
-    def run_folders(self, dataset: str, method: str) -> dict[str, dict]:
-        """Return the settings of a method's runs on a dataset, by their folder."""
-        folder = f"{self.config.results}/runs/{dataset}/{method}"
-        return {f"{folder}/seed{seed}": self.run(dataset, method, seed) for seed in getattr(self.config, dataset).seeds}
+    def run_folders(self, dataset: str, *methods: str) -> dict[str, dict]:
+        """Return the settings of the methods' runs on a dataset, by their folder."""
+        return {
+            f"{self.config.results}/runs/{dataset}/{method}/seed{seed}": self.run(dataset, method, seed)
+            for method in methods
+            for seed in getattr(self.config, dataset).seeds
+        }
 
     def fingerprint(self, dataset: str, method: str, seed: int | str) -> str:
         """Return the hash by which metrics.json is recognized as that of a run."""
@@ -309,8 +312,7 @@ class Experiment:
             validation.check_checkout(folder)
         validation.check_existing(self.config, self.methods)
         for dataset in self.config.datasets:
-            for method in self.methods.index:
-                validation.check_trained(self.run_folders(dataset, method))
+            validation.check_trained(self.run_folders(dataset, *self.methods.index))
 
     def check_cluster(self):
         """Raise InputError if a path cannot be handed to the jobs of a cluster."""
@@ -321,8 +323,8 @@ class Experiment:
 
     def result_files(self, datasets: Iterable[str]) -> list[str]:
         """Return the files of all runs on the datasets that tables and figures wait for, the last that a run writes."""
-        runs = [self.run_folders(dataset, method) for dataset in datasets for method in self.methods.index]
-        return [f"{folder}/{name}" for folders in runs for folder in folders for name in RESULT_FILES]
+        folders = [folder for dataset in datasets for folder in self.run_folders(dataset, *self.methods.index)]
+        return [f"{folder}/{name}" for folder in folders for name in RESULT_FILES]
 
     def result_times(self, datasets: Iterable[str]) -> dict[str, float]:
         """Return the time of modification of each result file that exists, by path."""

@@ -53,7 +53,7 @@ def check_machine(experiment: Experiment, jobs_run_here: bool) -> list[str]:
     return lines
 
 
-def source_warnings(experiment: Experiment, timeout=20) -> list[str]:
+def source_warnings(experiment: Experiment) -> list[str]:
     """Return a line for each web address of the sources table that does not answer a HEAD request with a file."""
     urls = [url for url in experiment.sources.url if "{film}" not in url and "{video}" not in url]
     if experiment.films:
@@ -61,7 +61,7 @@ def source_warnings(experiment: Experiment, timeout=20) -> list[str]:
     lines = []
     for url in dict.fromkeys(url for url in urls if "://" in url):
         try:
-            answer = requests.head(url, allow_redirects=True, timeout=timeout)
+            answer = requests.head(url, allow_redirects=True, timeout=20)
         except requests.RequestException as error:
             lines.append(f"{url}: does not answer ({type(error).__name__})")
         else:

@@ -1,7 +1,6 @@
 """What an experiment still has to make: files with their sizes, and runs."""
 
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -41,15 +40,10 @@ def remaining(experiment: Experiment) -> Remaining:
         missing = not _is_made(experiment.charades_tar, config.data, cache)
         if missing and not local_paths(experiment.urls("charades/Charades_v1_rgb.tar")):
             disk[cache or config.data] += CHARADES_BYTES
-    runs = [run_folders(experiment, dataset, experiment.methods.index) for dataset in config.datasets]
+    runs = [experiment.run_folders(dataset, *experiment.methods.index) for dataset in config.datasets]
     left = [run for folders in runs for folder, run in folders.items() if not is_trained(folder, run)]
     disk[config.results] += sum(BACKBONES[run["model"]["backbone"]].megabytes * MB for run in left)
     return Remaining(dict(disk), len(left))
-
-
-def run_folders(experiment: Experiment, dataset: str, methods: Iterable[str]) -> dict[str, dict]:
-    """Return the settings of the methods' runs on a dataset, by their folder."""
-    return {folder: run for method in methods for folder, run in experiment.run_folders(dataset, method).items()}
 
 
 def is_trained(folder, run: dict) -> bool:

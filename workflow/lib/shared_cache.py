@@ -21,16 +21,17 @@ log = logging.getLogger(__name__)
 LOCK = ".lock"  # one file for all locks: each takes one byte of it
 
 
-def build_in_shared_cache(build, inputs, outputs, config, size=None):
-    """Create a job's ``outputs`` by ``build(*paths)``: in `data`, or once in `shared_cache` if ``config`` sets it.
+def build_in_shared_cache(build, job, size=None):
+    """Create a rule's outputs by ``build(*paths)``: in `data`, or once in `shared_cache` if the config sets it.
 
     Files that the cache holds are linked to; read access is enough for that. Files that another workflow is creating
-    are waited for. Only downloads and files made of ``inputs`` in the cache are cached: files made of a user's own
+    are waited for. Only downloads and files made of inputs in the cache are cached: files made of a user's own
     inputs stay in `data`. Raises InputError if the cache lacks a file and cannot be written to, or if a file's size
     is not ``size`` (bytes, if known).
     """
+    outputs, config = job.output, job.config
     cache = config["shared_cache"] and Path(config["shared_cache"]).resolve()
-    if not cache or not all(Path(file).resolve().is_relative_to(cache) for file in inputs):
+    if not cache or not all(Path(file).resolve().is_relative_to(cache) for file in job.input):
         build(*map(Path, outputs))
         return
     files = [cache / Path(output).relative_to(config["data"]) for output in outputs]

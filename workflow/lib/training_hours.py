@@ -8,7 +8,7 @@ from trainer.cli import fitting_world_size
 from trainer.run_files import DamagedFile
 from workflow.lib.experiment import Experiment
 from workflow.lib.machine import Gpu
-from workflow.lib.remaining import is_trained, run_folders
+from workflow.lib.remaining import is_trained
 from workflow.lib.training_jobs import read_jobs
 
 # Both tables are of whole networks on these clips: frames, pixels.
@@ -48,7 +48,7 @@ def trainings(experiment: Experiment, visible_gpus: list[Gpu]) -> list[Trainings
             training = experiment.config.recipes[recipe][dataset].training
             usable = min(wanted, len(visible_gpus) or wanted)
             gpus = usable and fitting_world_size(usable, training.micro_batches)
-            folders = run_folders(experiment, dataset, methods.index)
+            folders = experiment.run_folders(dataset, *methods.index)
             trained = [folder for folder, run in folders.items() if is_trained(folder, run)]
             hours, source = _device_hours(experiment, dataset, recipe, trained, measured)
             left = len(folders) - len(trained)

@@ -75,7 +75,5 @@ if __name__ == "__main__":
     with rule_script(snakemake):
         build_in_shared_cache(
             lambda cut: cut_film(snakemake.input.film, cut, **snakemake.params, ffmpeg=snakemake.config["ffmpeg"]),
-            snakemake.input,
-            snakemake.output,
-            snakemake.config,
+            snakemake,
         )

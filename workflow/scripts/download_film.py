@@ -10,7 +10,5 @@ if __name__ == "__main__":
         window = snakemake.config["ava"]["start"], snakemake.config["ava"]["stop"]
         build_in_shared_cache(
             lambda film: download(snakemake.params.urls, film, window=window, ffmpeg=snakemake.config["ffmpeg"]),
-            snakemake.input,
-            snakemake.output,
-            snakemake.config,
+            snakemake,
         )

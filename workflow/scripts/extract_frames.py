@@ -210,7 +210,5 @@ if __name__ == "__main__":
                 ffmpeg=snakemake.config["ffmpeg"],
                 threads=snakemake.threads,
             ),
-            snakemake.input,
-            snakemake.output,
-            snakemake.config,
+            snakemake,
         )

@@ -89,9 +89,4 @@ def _check_numbers(tar, names, number, frames, first):
 
 if __name__ == "__main__":
     with rule_script(snakemake):
-        build_in_shared_cache(
-            lambda *outputs: index_charades(snakemake.input.tar, *outputs),
-            snakemake.input,
-            snakemake.output,
-            snakemake.config,
-        )
+        build_in_shared_cache(lambda *outputs: index_charades(snakemake.input.tar, *outputs), snakemake)

@@ -6,6 +6,4 @@ from workflow.lib.shared_cache import build_in_shared_cache
 
 if __name__ == "__main__":
     with rule_script(snakemake):
-        build_in_shared_cache(
-            lambda *files: unpack(snakemake.input[0], files), snakemake.input, snakemake.output, snakemake.config
-        )
+        build_in_shared_cache(lambda *files: unpack(snakemake.input[0], files), snakemake)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -20,6 +21,7 @@ from workflow.lib.shared_cache import build_in_shared_cache
 JOB = """
 import logging, os, sys, time
 from pathlib import Path
+from types import SimpleNamespace
 from trainer.utils.errors import exit_on_input_error
 from workflow.lib.shared_cache import build_in_shared_cache
 logging.basicConfig(level=logging.INFO)
@@ -33,8 +35,13 @@ def make(path):
 
 with exit_on_input_error():
     config = {"data": str(checkout / "data"), "shared_cache": shared}
-    build_in_shared_cache(make, [], [checkout / "data/deep/file"], config)
+    job = SimpleNamespace(input=[], output=[checkout / "data/deep/file"], config=config)
+    build_in_shared_cache(make, job)
 """
+
+
+def build(function, inputs, outputs, config, size=None):
+    build_in_shared_cache(function, SimpleNamespace(input=inputs, output=outputs, config=config), size)
 
 
 def start(checkout, shared, seconds=0.0, umask="022", before=()):
@@ -94,9 +101,9 @@ def test_what_another_made_of_other_sources_is_refused(tmp_path, shared):
     start(tmp_path / "a", shared).communicate()
     config, output = {"data": str(tmp_path / "b"), "shared_cache": str(shared)}, tmp_path / "b/deep/file"
     with pytest.raises(InputError, match=rf"{shared}/deep/file: has 7 bytes, expected 8: .*delete it to"):
-        build_in_shared_cache(Path.touch, [], [output], config, size=8)
+        build(Path.touch, [], [output], config, size=8)
     assert not output.exists()
-    build_in_shared_cache(Path.touch, [], [output], config, size=7)
+    build(Path.touch, [], [output], config, size=7)
     assert output.read_text() == "content"
 
 
@@ -126,20 +133,20 @@ def test_what_is_made_of_a_users_own_files_stays_with_the_user(tmp_path, shared)
     (tmp_path / "data").mkdir()
     own, output = tmp_path / "own.mkv", tmp_path / "data/own.cut"
     own.touch()
-    build_in_shared_cache(lambda path: path.write_text("own"), [own], [output], config)
+    build(lambda path: path.write_text("own"), [own], [output], config)
     assert not output.is_symlink()
     assert list(shared.iterdir()) == []
 
     film, output = tmp_path / "data/film.mkv", tmp_path / "data/film.cut"
-    build_in_shared_cache(lambda path: path.write_text("film"), [], [film], config)
-    build_in_shared_cache(lambda path: path.write_text("cut"), [film], [output], config)
+    build(lambda path: path.write_text("film"), [], [film], config)
+    build(lambda path: path.write_text("cut"), [film], [output], config)
     assert output.resolve() == shared / "film.cut"
 
 
 def test_a_shared_folder_that_is_none_is_named(tmp_path):
     config = {"data": str(tmp_path), "shared_cache": str(tmp_path / "nowhere")}
     with pytest.raises(InputError, match="nowhere: no such folder"):
-        build_in_shared_cache(lambda path: path.touch(), [], [tmp_path / "file"], config)
+        build(lambda path: path.touch(), [], [tmp_path / "file"], config)
 
 
 def test_a_file_system_without_locks_is_told(tmp_path, shared, monkeypatch):
@@ -149,7 +156,7 @@ def test_a_file_system_without_locks_is_told(tmp_path, shared, monkeypatch):
     monkeypatch.setattr(shared_cache.fcntl, "lockf", no_locks)
     config = {"data": str(tmp_path), "shared_cache": str(shared)}
     with pytest.raises(InputError, match=r"supports no POSIX locks \(No locks available\)"):
-        build_in_shared_cache(lambda path: path.touch(), [], [tmp_path / "file"], config)
+        build(lambda path: path.touch(), [], [tmp_path / "file"], config)
 
 
 @pytest.mark.timeout(20)
@@ -158,7 +165,7 @@ def test_a_lock_that_is_a_link_to_nothing_is_named(tmp_path, shared, target):
     (shared / ".lock").symlink_to(target)
     config = {"data": str(tmp_path), "shared_cache": str(shared)}
     with pytest.raises(InputError, match=rf"{shared}/file: does not exist yet, and you cannot create it"):
-        build_in_shared_cache(lambda path: path.touch(), [], [tmp_path / "file"], config)
+        build(lambda path: path.touch(), [], [tmp_path / "file"], config)
 
 
 @pytest.mark.parametrize("target", ["nowhere", "file"])
@@ -166,4 +173,4 @@ def test_a_cached_link_to_nothing_is_named(tmp_path, shared, target):
     (shared / "file").symlink_to(target)
     config = {"data": str(tmp_path), "shared_cache": str(shared)}
     with pytest.raises(InputError, match=rf"{shared}/file: cannot be read .*; delete it to create it again"):
-        build_in_shared_cache(lambda path: path.touch(), [], [tmp_path / "file"], config)
+        build(lambda path: path.touch(), [], [tmp_path / "file"], config)

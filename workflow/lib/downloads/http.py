@@ -58,9 +58,8 @@ class HttpTransfer:
     url: str
     destination: Path
     size: int | None  # bytes expected, if known
-    timeouts: tuple[float, float] = TIMEOUTS
 
-    def run(self, backoff=BACKOFF_SECONDS) -> Path:
+    def run(self) -> Path:
         """Return the path of the complete file, still under its hidden name."""
         failures, most, since = 0, 0, time.monotonic()
         with requests.Session() as session:
@@ -75,11 +74,11 @@ class HttpTransfer:
                         failures, most, since = 1, arrived, now
                     else:
                         failures += 1
-                    if failures > len(backoff):
+                    if failures > len(BACKOFF_SECONDS):
                         raise Unavailable(
                             f"gave up after {failures} attempts without progress; the last: {problem}"
                         ) from problem
-                    pause = max(backoff[failures - 1], problem.pause)
+                    pause = max(BACKOFF_SECONDS[failures - 1], problem.pause)
                     log.warning("%s: %s; %s kept, next attempt in %g s", self.url, problem, size_text(arrived), pause)
                     time.sleep(pause)
 
@@ -95,7 +94,7 @@ class HttpTransfer:
                 partial, offset = self._accept(response, held, offset)
                 self._append(response, partial, offset)
         except (ValueError, requests.TooManyRedirects) as error:  # not an address, or redirects without end
-            raise Unavailable(printable(error)) from error
+            raise Unavailable(one_line(error)) from error
         except (requests.RequestException, urllib3.exceptions.HTTPError, TooSlow) as error:
             raise Interrupted(_reason(error)) from error
         arrived, total = partial.stat().st_size, self._size_in_name(partial)
@@ -113,7 +112,7 @@ class HttpTransfer:
 
         def request():
             try:
-                answer.set_result(session.get(self.url, headers=headers, stream=True, timeout=self.timeouts))
+                answer.set_result(session.get(self.url, headers=headers, stream=True, timeout=TIMEOUTS))
             except Exception as error:
                 answer.set_exception(error)
 
@@ -135,7 +134,7 @@ class HttpTransfer:
             held.unlink()
             raise Interrupted("the file at the source has changed, starting again")
         if status not in ((200, 206) if offset else (200,)):
-            raise Unavailable(f"HTTP status {status} {printable(response.reason)}")
+            raise Unavailable(f"HTTP status {status} {one_line(response.reason)}")
         if (encoding := response.headers.get("Content-Encoding", "identity")) != "identity":
             raise Unavailable(f"sends Content-Encoding {encoding!r}, expected identity")
 
@@ -224,10 +223,10 @@ def _reason(error) -> str:
         return "the connection was cut"
     while inner := next((e for e in (getattr(error, "reason", None), *error.args) if isinstance(e, Exception)), None):
         error = inner
-    return printable(str(error).rpartition(": ")[2]) or type(error).__name__
+    return one_line(str(error).rpartition(": ")[2]) or type(error).__name__
 
 
-def printable(text) -> str:
+def one_line(text) -> str:
     """Return what a server said as one line without control characters, which a terminal would obey."""
     return "".join(c if c.isprintable() else " " for c in str(text)).strip()
 

@@ -13,23 +13,13 @@ from trainer.utils.errors import InputError
 from trainer.utils.files import atomic_write, explain_full_disk
 from workflow.lib.downloads import youtube
 from workflow.lib.downloads.file_checks import check_content
-from workflow.lib.downloads.http import BACKOFF_SECONDS, TIMEOUTS, HttpTransfer, Unavailable, partial_files, printable
+from workflow.lib.downloads.http import HttpTransfer, Unavailable, one_line, partial_files
 from workflow.lib.downloads.progress import size_text
 
 log = logging.getLogger(__name__)
 
 
-def download(
-    urls,
-    destination,
-    *,
-    size=None,
-    sha256=None,
-    window=None,
-    ffmpeg=None,
-    backoff=BACKOFF_SECONDS,
-    timeouts=TIMEOUTS,
-):
+def download(urls, destination, *, size=None, sha256=None, window=None, ffmpeg=None):
     """Download ``destination`` from the first of ``urls`` that has it.
 
     A source is an http(s) URL, a YouTube page, a file:// URL or a local path, which is linked to. ``size`` (bytes) and
@@ -45,7 +35,7 @@ def download(
         try:
             with (
                 explain_full_disk(destination, advice="make room and re-run; the download resumes"),
-                _transferred(url, destination, size, ffmpeg, backoff, timeouts) as partial,
+                _transferred(url, destination, size, ffmpeg) as partial,
             ):
                 _check(partial, destination, size, sha256, window)
                 found = partial.stat().st_size
@@ -56,7 +46,7 @@ def download(
             raise
         except Exception as error:
             log.exception("%s", url)
-            problems.append(f"{url}: {type(error).__name__}: {printable(error)}")
+            problems.append(f"{url}: {type(error).__name__}: {one_line(error)}")
         else:
             log.info("%s: %s in %.0f s from %s", destination, size_text(found), time.monotonic() - started, url)
             _delete_partials(destination)
@@ -65,7 +55,7 @@ def download(
 
 
 @contextmanager
-def _transferred(url, destination, size, ffmpeg, backoff, timeouts):
+def _transferred(url, destination, size, ffmpeg):
     """Yield the path of the downloaded file; rename it to ``destination`` if the block accepts it, else delete it."""
     address = urlsplit(url)
     if address.scheme in ("", "file"):
@@ -81,9 +71,9 @@ def _transferred(url, destination, size, ffmpeg, backoff, timeouts):
         try:
             partial = youtube.download_from_youtube(url, destination, ffmpeg)
         except InputError as error:
-            raise Unavailable(printable(error)) from error
+            raise Unavailable(one_line(error)) from error
     else:
-        partial = HttpTransfer(url, destination, size, timeouts).run(backoff)
+        partial = HttpTransfer(url, destination, size).run()
     try:
         yield partial
     except Unavailable:

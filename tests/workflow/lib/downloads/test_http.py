@@ -25,9 +25,11 @@ def test_503_then_success_with_growing_pauses(web, tmp_path, pauses):
     assert pauses == [2, 5, 15, 30]
 
 
-def test_time_outs_then_success(web, tmp_path):
+def test_time_outs_then_success(web, tmp_path, monkeypatch):
+    monkeypatch.setattr(http, "BACKOFF_SECONDS", (0.01, 0.01))
+    monkeypatch.setattr(http, "TIMEOUTS", (5, 0.3))
     url = web.put("/a.bin", CONTENT, "stall", ("stall", 400_000), "stall")
-    download([url], tmp_path / "a.bin", backoff=(0.01, 0.01), timeouts=(5, 0.3))
+    download([url], tmp_path / "a.bin")
     assert (tmp_path / "a.bin").read_bytes() == CONTENT
     assert int(web.requests[-1][1][6:-1]) > 300_000  # the bytes before the stall are kept
 
@@ -57,10 +59,11 @@ def test_a_file_that_is_always_short_is_given_up(web, tmp_path, pauses):
     assert visible(tmp_path) == []
 
 
-def test_the_next_run_resumes_where_this_one_stopped(web, tmp_path, pauses):
+def test_the_next_run_resumes_where_this_one_stopped(web, tmp_path, pauses, monkeypatch):
+    monkeypatch.setattr(http, "BACKOFF_SECONDS", (1,))
     url = web.put("/a.bin", CONTENT, ("cut", 700_000), *[503] * 2)
     with pytest.raises(InputError, match="HTTP status 503"):
-        download([url], tmp_path / "a.bin", backoff=(1,))
+        download([url], tmp_path / "a.bin")
     assert visible(tmp_path) == [] and len(hidden(tmp_path)) == 1
     download([url], tmp_path / "a.bin")
     assert (tmp_path / "a.bin").read_bytes() == CONTENT
@@ -68,12 +71,13 @@ def test_the_next_run_resumes_where_this_one_stopped(web, tmp_path, pauses):
     assert hidden(tmp_path) == []
 
 
-def test_two_versions_are_never_joined(web, tmp_path, pauses):
+def test_two_versions_are_never_joined(web, tmp_path, pauses, monkeypatch):
     """The file changes at the source between two runs; the new one is longer, then shorter than the partial file."""
+    monkeypatch.setattr(http, "BACKOFF_SECONDS", (1,))
     for size in (1_500_000, 100_000):
         url = web.put("/a.bin", CONTENT, ("cut", 700_000), 503)
         with pytest.raises(InputError):
-            download([url], tmp_path / "a.bin", backoff=(1,))
+            download([url], tmp_path / "a.bin")
         other = np.random.default_rng(1).bytes(size)
         web.put("/a.bin", other, etag="two")
         download([url], tmp_path / "a.bin")
@@ -81,9 +85,10 @@ def test_two_versions_are_never_joined(web, tmp_path, pauses):
         (tmp_path / "a.bin").unlink()
 
 
-def test_an_unreachable_server_is_given_up(tmp_path, pauses):
+def test_an_unreachable_server_is_given_up(tmp_path, pauses, monkeypatch):
+    monkeypatch.setattr(http, "BACKOFF_SECONDS", (1, 2))
     with pytest.raises(InputError, match=r"gave up after 3 attempts without progress.*refused"):
-        download(["http://127.0.0.1:9/a.bin"], tmp_path / "a.bin", backoff=(1, 2))
+        download(["http://127.0.0.1:9/a.bin"], tmp_path / "a.bin")
     assert pauses == [1, 2]
 
 
@@ -120,9 +125,9 @@ def test_kill_9_in_the_middle_leaves_no_file_and_is_resumed(web, tmp_path):
     assert int(web.requests[-1][1][6:-1]) >= 200_000
 
 
-def test_a_name_of_odd_characters(web, tmp_path):
+def test_a_name_of_odd_characters(web, tmp_path, pauses):
     url = web.put("/odd", CONTENT, ("cut", 500_000))
-    download([url], tmp_path / "-a [1]*.bin", backoff=(0,))
+    download([url], tmp_path / "-a [1]*.bin")
     assert visible(tmp_path) == ["-a [1]*.bin"]
     assert hidden(tmp_path) == []
 
@@ -228,10 +233,11 @@ SLOW_ANSWERS = {
 def test_a_slow_source_is_given_up_though_a_byte_comes_now_and_then(web, tmp_path, pauses, monkeypatch, fault):
     monkeypatch.setattr(progress, "RATE_SECONDS", 0.2)
     monkeypatch.setattr(http, "ANSWER_SECONDS", 0.2)
+    monkeypatch.setattr(http, "BACKOFF_SECONDS", (1, 2))
     slow = web.put("/slow.bin", CONTENT, *[fault] * 40)
     with pytest.raises(InputError, match=r"gave up after 3 attempts without progress; .*(bytes|headers) in 0 s"):
-        download([slow], tmp_path / "a.bin", backoff=(1, 2))
-    download([slow, web.put("/a.bin", CONTENT)], tmp_path / "a.bin", backoff=(1, 2))
+        download([slow], tmp_path / "a.bin")
+    download([slow, web.put("/a.bin", CONTENT)], tmp_path / "a.bin")
     assert (tmp_path / "a.bin").read_bytes() == CONTENT
 
 
