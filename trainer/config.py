@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from trainer.datasets import DATASETS
 from trainer.run_files import DamagedFile
@@ -121,15 +121,26 @@ class Boxes:
     """a test box's probabilities are multiplied by the score of its detection"""
 
 
+def check_pixel_scale(number: float) -> float:
+    """Return a mean or standard deviation of pixels; raise ValueError if it is of pixels in 0 to 255."""
+    if number > 1:
+        raise ValueError(f"expected numbers of pixels in [0, 1], got {number:g}; divide mean and std by 255")
+    return number
+
+
+Mean = Annotated[Number, AfterValidator(check_pixel_scale)]  # of a color channel
+Spread = Annotated[Positive, AfterValidator(check_pixel_scale)]
+
+
 @settings
 class Normalization:
     """How pixels in [0, 1] become the network's input: (x - mean) / std."""
 
     channel_order: Literal["rgb", "bgr"]
     """order of the color channels"""
-    mean: Number | tuple[Number, Number, Number]
+    mean: Mean | tuple[Mean, Mean, Mean]
     """subtracted from pixels in [0, 1]; one number, or those of red, green and blue in any order of channels"""
-    std: Positive | tuple[Positive, Positive, Positive]
+    std: Spread | tuple[Spread, Spread, Spread]
     """by which the difference is divided, likewise"""
 
 

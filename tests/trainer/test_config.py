@@ -45,6 +45,13 @@ def test_contradicting_settings_are_refused(clip, training, message):
         read(config.Run, changed, "run.yaml")
 
 
+def test_normalization_of_pixels_in_0_to_255_is_refused():
+    of_bytes = RUN["normalization"] | {"mean": [123.675, 116.28, 103.53]}
+    message = r"^run.yaml: normalization: mean: 0: expected numbers of pixels in \[0, 1\], got 123.675; divide"
+    with pytest.raises(InputError, match=message):
+        read(config.Run, RUN | {"normalization": of_bytes}, "run.yaml")
+
+
 def test_files_of_the_score_are_required():
     data = {key: path for key, path in RUN["data"].items() if key != "ground_truth"}
     read(config.Run, RUN | {"data": data}, "run.yaml")

@@ -14,6 +14,7 @@ from shlex import quote
 
 from torch import Tensor
 
+from trainer.config import check_pixel_scale
 from trainer.models.backbones import BACKBONES
 from trainer.models.checkpoints import find_backbone, named_tensors
 from trainer.models.layouts import LAYOUTS, as_published
@@ -96,6 +97,10 @@ def _checked_numbers(text, bound, fits):
     if len(numbers) not in (1, 3) or not all(math.isfinite(number) and fits(number) for number in numbers):
         expected = f"a number {bound}, or three with commas between them for red, green and blue"
         raise argparse.ArgumentTypeError(f"expected {expected}, got {quoted(text)}")
+    try:
+        check_pixel_scale(max(numbers))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(error) from error
     return text
 
 

@@ -14,7 +14,7 @@ import yaml
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from trainer.bootstrap import Bootstrap
-from trainer.config import Machine, Recipe, check_for_dataset
+from trainer.config import Machine, Recipe, check_for_dataset, check_pixel_scale
 from trainer.datasets import DATASETS
 from trainer.utils.files import atomic_write
 from trainer.utils.settings import Count, Number, PathText, Text, Whole, documented_keys, json_schema, settings
@@ -62,8 +62,8 @@ def _split_numbers(cell):
     return tuple(cell.split(",")) if isinstance(cell, str) and "," in cell else cell
 
 
-Channel = Annotated[float, Field(ge=0)]
-Spread = Annotated[float, Field(gt=0)]
+Channel = Annotated[float, Field(ge=0), AfterValidator(check_pixel_scale)]
+Spread = Annotated[float, Field(gt=0), AfterValidator(check_pixel_scale)]
 PlannedPath = Annotated[PathText, AfterValidator(check_path)]  # becomes part of the paths of a rule
 Label = Annotated[Text, AfterValidator(check_label)]  # a cell of tables, also of those that spreadsheets open
 

@@ -18,6 +18,9 @@ def saved(content, path):
     return path
 
 
+NUMBERS = "a number {}, or three with commas between them for red, green and blue, got '{{}}'"
+
+
 def backbone_of(layout):
     return "r2plus1d_18_tclr" if layout == "tclr" else "r2plus1d_18"
 
@@ -144,22 +147,22 @@ def test_add_to_the_default_table(hollow, tmp_path, capsys, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("option", "value", "bound"),
+    ("option", "value", "expected"),
     [
-        ("--mean", "abc", "at least 0"),
-        ("--mean", "-0.1", "at least 0"),
-        ("--mean", "0.1,0.2", "at least 0"),
-        ("--std", "0", "above 0"),
-        ("--std", "0.2,0.2,0", "above 0"),
-        ("--std", "inf", "above 0"),
+        ("--mean", "abc", NUMBERS.format("at least 0")),
+        ("--mean", "-0.1", NUMBERS.format("at least 0")),
+        ("--mean", "0.1,0.2", NUMBERS.format("at least 0")),
+        ("--std", "0", NUMBERS.format("above 0")),
+        ("--std", "0.2,0.2,0", NUMBERS.format("above 0")),
+        ("--std", "inf", NUMBERS.format("above 0")),
+        ("--mean", "123.675,116.28,103.53", "numbers of pixels in [0, 1], got 123.675; divide mean and std by 255"),
     ],
 )
-def test_a_row_that_the_workflow_would_refuse_is_not_added(option, value, bound, tmp_path, capsys):
+def test_a_row_that_the_workflow_would_refuse_is_not_added(option, value, expected, tmp_path, capsys):
     with pytest.raises(SystemExit) as ended:
         main(["mine.pth", "--add", "Mine", "--table", str(tmp_path / "table.tsv"), f"{option}={value}"])
     assert ended.value.code == 2
-    expected = f"a number {bound}, or three with commas between them for red, green and blue"
-    assert f"argument {option}: expected {expected}, got '{value}'" in capsys.readouterr().err
+    assert f"argument {option}: expected {expected.format(value)}" in capsys.readouterr().err
 
 
 def test_add_writes_nothing_for_a_file_that_does_not_fit(hollow, tmp_path, capsys):

@@ -188,6 +188,8 @@ def test_the_cells_of_a_table_are_read_as_they_are(tmp_path, encoding):
         ({"bn_eps": "nan"}, "bn_eps: expected a .*number, got 'nan'"),
         ({"std": "0.0"}, "std: expected a number greater than 0, got '0.0'"),
         ({"std": "0.2.5"}, "std: expected a .*number, .*got '0.2.5'"),
+        ({"mean": "123.7"}, r"mean: expected numbers of pixels in \[0, 1\], got 123.7; divide mean and std by 255"),
+        ({"std": "0.2,57,0.2"}, r"std: 1: expected numbers of pixels in \[0, 1\], got 57; divide"),
         ({"std": "0.225\t"}, "expected 12 tab-separated columns, got 13"),
         ({"label": ""}, "label: expected at least 1 character, got ''"),
     ],
