@@ -34,9 +34,10 @@ from trainer.config import Clip
 from trainer.data.ava_lists import NUM_ACTIONS, KeyFrames
 from trainer.data.charades_lists import Videos
 from trainer.data.clips import indices_around, indices_from
-from trainer.data.frame_archive import FrameArchive, index_tar, write_index
+from trainer.data.frame_archive import FrameArchive, write_index
 from trainer.data.transforms import crops_along, full_frame, random_crop
 from trainer.tasks import ava, charades
+from workflow.lib.tar_index import index_tar
 
 MEAN, STD = 0.45, 0.225
 AVA = Clip(num_frames=32, stride=2, crop=112, short_side_range=(256, 320), test_clips=1, test_crops=1)

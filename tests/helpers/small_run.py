@@ -95,7 +95,8 @@ def write_frames(folder):
                 member = tarfile.TarInfo(f"{name}/{name}_{number:06d}.jpg")
                 member.size = len(jpeg)
                 tar.addfile(member, io.BytesIO(jpeg))
-    places = [(offset, size) for _, offset, size in frame_archive.index_tar(folder / "frames.tar")]
+    with tarfile.open(folder / "frames.tar") as tar:
+        places = [(member.offset_data, member.size) for member in tar]
     frame_archive.write_index(folder / "frames.npy", places)
     rows = [f"{name},{FRAMES},{folder}/frames.tar,{folder}/frames.npy,{i * FRAMES}" for i, name in enumerate(names)]
     (folder / "frames.csv").write_text("\n".join(["video,frames,archive,index,first", *rows]) + "\n")

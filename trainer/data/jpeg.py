@@ -1,4 +1,4 @@
-"""The top of a JPEG, for crops that need no row below.
+"""Decode JPEGs: whole, or only the top, for crops that need no row below.
 
 A baseline JPEG holds its rows of blocks from top to bottom, and says in its header how many rows of pixels they make.
 With a smaller number there the decoder stops early, with exact pixels and in proportionally less time.
@@ -7,7 +7,6 @@ With a smaller number there the decoder stops early, with exact pixels and in pr
 import numpy as np
 import simplejpeg
 
-from trainer.data.frame_archive import decode
 from trainer.utils.errors import InputError
 
 # Markers of segments in a JPEG's header, after ITU-T T.81.
@@ -30,8 +29,20 @@ def frame_size(jpeg, name="a frame"):
     return height, width
 
 
+def decode(jpeg: bytes, name="a frame", into=None) -> np.ndarray:
+    """Decode to uint8 RGB of shape (height, width, 3), with the same pixels as OpenCV's decoder.
+
+    This takes the exact inverse transform and smooth chroma upsampling; the faster approximations change pixels.
+    ``name`` appears in the InputError of a damaged JPEG. ``into`` is an array of the frame's size to decode into.
+    """
+    try:
+        return simplejpeg.decode_jpeg(jpeg, colorspace="RGB", fastdct=False, fastupsample=False, buffer=into)
+    except ValueError as error:
+        raise InputError(f"{name}: not a whole JPEG ({error})") from error
+
+
 def decode_top(jpeg, rows, name="a frame", into=None):
-    """Decode at least the first ``rows`` rows of pixels to (height, width, 3) uint8 RGB, like `frame_archive.decode`.
+    """Decode at least the first ``rows`` rows of pixels to (height, width, 3) uint8 RGB, like `decode`.
 
     JPEGs that are not baseline, or have restart markers, are decoded as a whole. ``name`` is for the message of the
     InputError that a damaged JPEG raises; damage below the rows decoded goes unnoticed. ``into`` is an array of the

@@ -7,12 +7,13 @@ from array import array
 
 import numpy as np
 
-from trainer.data.frame_archive import INDEX, index_tar, write_index
+from trainer.data.frame_archive import INDEX, write_index
 from trainer.utils.errors import InputError
 from trainer.utils.files import atomic_write
 from workflow.lib.frames_list import write_videos
 from workflow.lib.rule_script import rule_script
 from workflow.lib.shared_cache import build_in_shared_cache
+from workflow.lib.tar_index import index_tar
 
 log = logging.getLogger(__name__)
 

@@ -1,13 +1,42 @@
-"""The top of a JPEG has the pixels of the whole, and damage is reported."""
+"""Pixels are OpenCV's, the top of a JPEG has those of the whole, and damage is reported."""
 
+import cv2
 import numpy as np
 import pytest
 import simplejpeg
 
 from tests.helpers.loader_data import formula_frame
-from trainer.data.frame_archive import decode
-from trainer.data.jpeg import decode_top, frame_memory, frame_size
+from trainer.data.jpeg import decode, decode_top, frame_memory, frame_size
 from trainer.utils.errors import InputError
+
+
+def noisy_picture(height, width):
+    rng = np.random.default_rng(0)
+    coarse = rng.integers(0, 256, (height // 8 + 1, width // 8 + 1, 3), np.uint8)
+    return cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
+
+
+@pytest.mark.parametrize("sampling", ["IMWRITE_JPEG_SAMPLING_FACTOR_420", "IMWRITE_JPEG_SAMPLING_FACTOR_444"])
+@pytest.mark.parametrize("size", [(64, 96), (37, 53)])
+def test_pixels_are_opencvs(sampling, size):
+    options = [cv2.IMWRITE_JPEG_QUALITY, 90, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, getattr(cv2, sampling)]
+    jpeg = cv2.imencode(".jpg", noisy_picture(*size), options)[1].tobytes()
+    expected = cv2.cvtColor(cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+    assert np.array_equal(decode(jpeg), expected)
+
+
+def test_a_gray_jpeg_has_three_channels():
+    jpeg = cv2.imencode(".jpg", noisy_picture(32, 48)[..., 0])[1].tobytes()
+    pixels = decode(jpeg)
+    assert pixels.shape == (32, 48, 3)
+    assert (pixels == pixels[..., :1]).all()
+
+
+@pytest.mark.parametrize("part", [0, 0.02, 0.5, 0.98])
+def test_a_damaged_jpeg_is_named(part):
+    jpeg = cv2.imencode(".jpg", noisy_picture(64, 96))[1].tobytes()
+    with pytest.raises(InputError, match="frame 7 of video abc: not a whole JPEG"):
+        decode(jpeg[: int(part * len(jpeg))], "frame 7 of video abc")
 
 
 @pytest.mark.parametrize("subsampling", ["420", "422", "440", "444"])
@@ -43,7 +72,6 @@ def test_damage_is_reported_in_the_rows_decoded_and_goes_unnoticed_below():
 
 
 def test_progressive_pictures_are_decoded_whole():
-    cv2 = pytest.importorskip("cv2")
     picture = formula_frame(90, 64)
     for option in (cv2.IMWRITE_JPEG_PROGRESSIVE, cv2.IMWRITE_JPEG_RST_INTERVAL):
         jpeg = cv2.imencode(".jpg", picture, [option, 1])[1].tobytes()

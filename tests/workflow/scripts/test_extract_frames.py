@@ -20,9 +20,9 @@ from tests.helpers.events import wait_until
 from tests.helpers.films import CONTAINERS, HEIGHT, RATES, VP8, WIDTH, X264, draw_frame, make_film, number_in
 from tests.helpers.full_disk import full_disk
 from tests.helpers.paths import ROOT
-from trainer.data.frame_archive import index_tar
 from trainer.utils.errors import InputError
 from workflow.lib.film import ffmpeg_binary, ffmpeg_version, read_timestamps
+from workflow.lib.tar_index import index_tar
 from workflow.scripts import extract_frames as script
 from workflow.scripts.cut_film import cut_film
 from workflow.scripts.extract_frames import extract_frames

@@ -29,13 +29,14 @@ from tests.helpers.made_up_results import (
     with_recipes,
     write_published,
 )
-from trainer.data.frame_archive import index_tar, write_index
+from trainer.data.frame_archive import write_index
 from trainer.utils.errors import InputError
 from workflow.lib.report import plot_style
 from workflow.lib.report.dataset_scatter import plot_dataset_scatter
 from workflow.lib.report.examples import best_run_examples, evenly_spaced, run_examples
 from workflow.lib.report.failures import find_failures, most_confident
 from workflow.lib.report.step_costs import step_costs
+from workflow.lib.tar_index import index_tar
 from workflow.scripts.plot_mean_ap import plot_mean_ap
 from workflow.scripts.report_html import duration, facts, report
 

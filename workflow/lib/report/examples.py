@@ -10,7 +10,8 @@ import simplejpeg
 
 from trainer import config
 from trainer.data.clips import indices_around
-from trainer.data.frame_archive import FrameArchive, decode
+from trainer.data.frame_archive import FrameArchive
+from trainer.data.jpeg import decode
 from trainer.metrics import ava_csv
 from trainer.metrics.ava import box_iou
 from trainer.run_files import read_arrays
