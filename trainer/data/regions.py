@@ -11,7 +11,7 @@ In both, a person outside the crop stays as a region on its border. Boxes are (n
 
 import numpy as np
 
-from trainer.data.transforms import ResizeCrop, boxes_in_crop
+from trainer.data.transforms import ResizeCrop
 
 
 def regions_in_crop(boxes, geometry: ResizeCrop, convention: str):
@@ -22,6 +22,21 @@ def regions_in_crop(boxes, geometry: ResizeCrop, convention: str):
     corners, sizes = (np.round(part * (width, height), 2) for part in (boxes[:, :2], boxes[:, 2:] - boxes[:, :2]))
     pixels = np.concatenate([corners, corners + np.maximum(sizes - 1, 0)], axis=1)
     return pixels_in_crop(pixels.clip(0, (width - 1, height - 1) * 2), geometry)
+
+
+def boxes_in_crop(boxes, geometry: ResizeCrop):
+    """Return boxes given as fractions of the frame, in pixels of ``geometry``, by SlowFast's convention."""
+    height, width = geometry.source
+    boxes = _clipped(boxes * (width, height, width, height), height, width)
+    boxes *= geometry.resized[0] / height if width < height else geometry.resized[1] / width
+    boxes -= (geometry.left, geometry.top, geometry.left, geometry.top)
+    if geometry.flip:
+        boxes[:, [0, 2]] = geometry.crop[1] - 1 - boxes[:, [2, 0]]
+    return _clipped(boxes, *geometry.crop)
+
+
+def _clipped(boxes, height, width):
+    return boxes.clip(0, (width - 1, height - 1, width - 1, height - 1))
 
 
 def pixels_in_crop(pixels, geometry: ResizeCrop):

@@ -1,8 +1,4 @@
-"""Geometry of clips: sizes, crops, flips, and what they do to pixels and boxes.
-
-Frames are (height, width, 3) uint8 arrays, boxes are (n, 4) float arrays x1, y1, x2, y2. A box's far border is the last
-pixel, so it lies in [0, size - 1].
-"""
+"""Geometry of clips: sizes, crops, flips, and what they do to pixels. Frames are (height, width, 3) uint8 arrays."""
 
 import math
 from dataclasses import dataclass, replace
@@ -170,21 +166,3 @@ def shift_hsv(clip, shifts):
         hsv = cv2.cvtColor(frame, cv2.COLOR_RGB2HSV).astype(np.int32) + shifts
         hsv[..., 0] %= 180
         cv2.cvtColor(hsv.clip(0, 255).astype(np.uint8), cv2.COLOR_HSV2RGB, dst=frame)
-
-
-def boxes_in_crop(boxes, geometry):
-    """Return boxes, given as fractions of the frame, in pixels of ``geometry`` and clipped to it: (n, 4) float64.
-
-    Both axes are scaled by the ratio of the long sides, as published.
-    """
-    height, width = geometry.source
-    boxes = _clipped(boxes * (width, height, width, height), height, width)
-    boxes *= geometry.resized[0] / height if width < height else geometry.resized[1] / width
-    boxes -= (geometry.left, geometry.top, geometry.left, geometry.top)
-    if geometry.flip:
-        boxes[:, [0, 2]] = geometry.crop[1] - 1 - boxes[:, [2, 0]]
-    return _clipped(boxes, *geometry.crop)
-
-
-def _clipped(boxes, height, width):
-    return boxes.clip(0, (width - 1, height - 1, width - 1, height - 1))

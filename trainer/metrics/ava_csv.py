@@ -22,7 +22,7 @@ from trainer.utils.text_files import read_label, text_lines
 
 
 @dataclass(frozen=True)
-class Boxes:
+class ActionBoxes:
     """Persons' boxes with one action each, in the order of their file.
 
     videos: (V,) names; video: (N,) positions in ``videos``; second: (N,) key seconds; box: (N, 4) x1, y1, x2, y2 as
@@ -45,14 +45,14 @@ class Boxes:
 
 
 @dataclass(frozen=True)
-class GroundTruth(Boxes):
+class GroundTruth(ActionBoxes):
     """Boxes with the number of their person (N,) in the video; 1 where the file has no such column."""
 
     person: np.ndarray
 
 
 @dataclass(frozen=True)
-class Detections(Boxes):
+class Detections(ActionBoxes):
     """Boxes with a score (N,). The order within an image matters to the published protocol."""
 
     score: np.ndarray

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from trainer.utils.text import quoted
 
 # How authors name the tensors of a backbone: the first pattern that matches a name renames it. Names begin after a
-# layout's prefix, and no pattern lowers the number of their parts between dots: longer names are not renamed. "vit" is
+# layout's prefix. No pattern removes a dot, so a name with more dots than any of the backbone's is not tried. "vit" is
 # of transformers, whose files vit_files.py has unified; fine-tuned ones have the last norm after the mean over tokens.
 SCHEMES = {
     "torchvision": (),  # the backbone's own names

@@ -29,7 +29,7 @@ def get_frame_separator(wildcards):
     return DATASETS[wildcards.dataset].frame_separator
 
 
-def get_film_urls(wildcards, output):  # params of `output` are not compared: a new address downloads nothing again
+def get_film_urls(wildcards, output):  # by `output`, Snakemake does not compare it: a new address re-runs nothing
     return EXPERIMENT.film_urls(wildcards.film)
 
 

@@ -19,7 +19,7 @@ rule download_film:
         runtime=60,
     params:
         urls=get_film_urls,
-        bytes=None,
+        bytes=None,  # as in 0.1: with other params, Snakemake would download every film again
         sha256=None,
     message:
         "Download {output}"

@@ -110,7 +110,7 @@ for figure in FIGURES:
         conda:
             "../../envs/trainer.yaml"
         params:
-            figure=figure.name,  # `script` is evaluated when the job runs, behind the loop
+            figure=figure.name,  # for `script`, which is formatted when the job runs: `figure` is then the last one
             results=get_results,
             finished=get_finished,
         message:

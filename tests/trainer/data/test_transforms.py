@@ -7,10 +7,10 @@ import torch
 from torch.nn.functional import interpolate
 
 from tests.helpers.loader_data import expected, formula_frame
+from trainer.data.regions import boxes_in_crop
 from trainer.data.transforms import (
     INT16_STEPS,
     ResizeCrop,
-    boxes_in_crop,
     center_crop,
     crops_along,
     float32_resizer,
