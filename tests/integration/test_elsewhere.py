@@ -50,14 +50,16 @@ def run(folder, *arguments, environment=None):
 
 
 def test_a_workflow_imports_it_as_a_module_and_keeps_its_own_default_target(tmp_path, settings):
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config/config.yaml").write_text("samples: samples.tsv\nresults: theirs\n")
     (tmp_path / "Snakefile").write_text(
-        "rule all:\n    input: 'copy.csv'\n\n"
+        "configfile: 'config/config.yaml'\n\nrule all:\n    input: 'copy.csv'\n\n"
         f"module vssl:\n    snakefile: {str(SNAKEFILE)!r}\n    config: {settings!r}\n\n"
         "use rule * from vssl as vssl_*\n\n"
         "rule copy:\n    input: rules.vssl_list_charades.output.train, 'out/checkpoints/mine.txt'\n"
         "    output: 'copy.csv'\n    shell: 'cp {input[0]} {output}'\n"
     )
-    output = run(tmp_path)
+    output = run(tmp_path, "--config", "samples=other.tsv", "results=theirs")
     assert len(pd.read_csv(tmp_path / "copy.csv")) == 40  # videos of the demo's training list
     assert f"Check that {MIRROR}/r2plus1d_18-91a641e6.pth fits its backbone" in output
 
@@ -82,8 +84,10 @@ def test_it_is_deployed_from_an_address(tmp_path, settings):
 
     folder = tmp_path / "deployed"
     shutil.copytree(ROOT / "config", folder / "config", ignore=shutil.ignore_patterns("local*"))
-    config = folder / "config/config.yaml"
-    config.write_text(yaml.safe_dump(merged(yaml.safe_load(config.read_text()), settings)))
+    config, folders = folder / "config/config.yaml", {"data": "nowhere", "results": "nowhere"}
+    del settings["local_config"]
+    config.write_text(yaml.safe_dump(merged(yaml.safe_load(config.read_text()), settings | folders)))
+    (folder / "config/local.yaml").write_text("{data: files, results: elsewhere}")
     (folder / "workflow").mkdir()
     (folder / "workflow/Snakefile").write_text(
         'configfile: "config/config.yaml"\n\n'
@@ -97,8 +101,9 @@ def test_it_is_deployed_from_an_address(tmp_path, settings):
         "XDG_CACHE_HOME": str(tmp_path / "cache"),
         "PYTHONPATH": str(tmp_path / "packages"),
     }
-    written = "out/runs/charades/mine/seed1/config.yaml"
-    run(folder, written, "out/partial/report.html", environment=redirected)
+    written, list_ = "out/runs/charades/mine/seed1/config.yaml", "files/downloads/charades/train.csv"
+    run(folder, written, list_, "out/partial/report.html", "--config", "results=out", environment=redirected)
+    assert not (folder / "nowhere").exists()
     content = yaml.safe_load((folder / written).read_text())
     assert content["training"]["epochs"] == 2
     assert content["data"]["label_map"] == "config/charades_classes.tsv"

@@ -17,20 +17,25 @@ def check_working_directory():
         )
 
 
-def find(path: str) -> str:
-    """Return a path in the working directory, or that of the same file beside this code if only that exists."""
+def find(path: str, checkout_first=False) -> str:
+    """Return a path in the working directory, or that of the same file beside this code if only that exists.
+
+    ``checkout_first``: prefer the file beside this code.
+    """
     installed = ROOT / path
-    return str(installed) if installed.exists() and not Path(path).exists() else path
+    return str(installed) if installed.exists() and (checkout_first or not Path(path).exists()) else path
 
 
-def read_settings(given: dict) -> dict:
-    """Return the content of config.yaml, recipes.yaml and local.yaml, in this order, then ``given``.
+def read_settings(given: dict, importing: dict | None = None) -> dict:
+    """Return the content of config.yaml and recipes.yaml, ``importing``, local.yaml and ``given``, in this order.
 
-    Mappings are united, lists replaced. ``given``: settings of the command line, or of a workflow that imports this
-    one. Files of config/ that the working directory lacks, as under ``--directory``, are those of this checkout.
+    Mappings are united, lists replaced. ``given``: settings of the command line. ``importing``: settings of a workflow
+    that imports this one; then config.yaml and recipes.yaml are this checkout's, as the working directory has that
+    workflow's. Other files of config/ that the working directory lacks, as under ``--directory``, are this checkout's.
     Raises InputError if a file is missing or not a YAML mapping.
     """
-    settings = merge(read_file(find("config/config.yaml")), read_file(find("config/recipes.yaml")))
+    files = (find(f"config/{name}.yaml", importing is not None) for name in ("config", "recipes"))
+    settings = merge(merge(*map(read_file, files)), importing or {})
     local = merge(settings, given).get("local_config")
     if local and os.path.lexists(find(local)):
         settings = merge(settings, read_file(find(local)))

@@ -31,4 +31,9 @@ with exit_on_input_error():
     check_working_directory()
     for path in workflow.overwrite_configfiles:  # Snakemake, which reads them, drops the first of two equal keys
         read_file(path)
-    config = read_settings(config)
+    if workflow.modifier.is_main_snakefile():
+        config = read_settings(config)
+    elif config == workflow.modifier.parent_modifier.globals["config"]:  # all of it, with that of the command line
+        config = read_settings(workflow.config_settings.overwrite_config, importing=config)
+    else:
+        config = read_settings(config, importing={})

@@ -18,6 +18,18 @@ def test_later_settings_replace_earlier_ones(tmp_path, monkeypatch):
     assert read_settings({"local_config": None})["results"] == "results"
 
 
+def test_settings_of_a_workflow_that_imports_this_one_replace_those_of_config_yaml(tmp_path, monkeypatch):
+    """The working directory has that workflow's own config.yaml."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config/config.yaml").write_text("samples: samples.tsv")
+    (tmp_path / "config/local.yaml").write_text("{results: mine, ava: {gpus: 2}}")
+    settings = read_settings({"ava": {"gpus": 1}}, importing={"results": "theirs", "data": "theirs"})
+    assert (settings["data"], settings["results"]) == ("theirs", "mine")
+    assert (settings["ava"]["gpus"], settings["ava"]["fps"]) == (1, 30)
+    assert "samples" not in settings
+
+
 def test_folders_are_written_as_targets_are():
     existing = {"ava_films": "./films/", "ava_cuts": "", "ava_frames": None}
     folders = {"results": "results/mine/", "data": ".//data", "existing": existing}
