@@ -40,12 +40,12 @@ def settings(tmp_path):
     return merged(yaml.safe_load((ROOT / "config/demo.yaml").read_text()), changes)
 
 
-def run(folder, *arguments, environment=None):
-    """Run Snakemake in a folder, with changes of the environment; return what it printed."""
+def run(folder, *arguments, environment=None, status=0):
+    """Run Snakemake in a folder, with changes of the environment, to an exit status; return what it printed."""
     command = [SNAKEMAKE, "--cores", "2", *map(str, arguments)]
     changed = os.environ | (environment or {})
     done = subprocess.run(command, cwd=folder, env=changed, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.returncode == status, done.stdout + done.stderr
     return done.stdout + done.stderr
 
 
@@ -99,8 +99,12 @@ def test_it_is_deployed_from_an_address(tmp_path, settings):
         "GIT_CONFIG_KEY_0": f"url.file://{repository}.insteadOf",
         "GIT_CONFIG_VALUE_0": "https://github.com/me/vssl-transfer",
         "XDG_CACHE_HOME": str(tmp_path / "cache"),
-        "PYTHONPATH": str(tmp_path / "packages"),
     }
+    output = run(folder, "-n", environment=redirected, status=1)
+    assert output.splitlines()[-1].startswith(f"error: {sys.executable} has no package trainer; pip install git+")
+    redirected["PYTHONPATH"] = str(tmp_path / "packages")
+    output = run(folder, "-n", "--sdm", "conda", environment=redirected, status=1)
+    assert output.splitlines()[-1].startswith("error: --sdm conda: ")
     written, list_ = "out/runs/charades/mine/seed1/config.yaml", "files/downloads/charades/train.csv"
     run(folder, written, list_, "out/partial/report.html", "--config", "results=out", environment=redirected)
     assert not (folder / "nowhere").exists()

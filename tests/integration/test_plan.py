@@ -211,6 +211,34 @@ def test_a_snakemake_without_the_packages_of_the_workflow_is_refused_in_one_line
     assert line.startswith(f"error: {sys.executable} has no package requests; activate the environment of `make setup`")
 
 
+@pytest.mark.parametrize("option", ["prefix: 'mine'", "replace_prefix: {'results': 'mine'}"])
+def test_a_module_whose_paths_are_changed_is_refused_in_one_line(tmp_path, option):
+    snakefile = str(ROOT / "workflow/Snakefile")
+    (tmp_path / "Snakefile").write_text(
+        f"module vssl:\n    snakefile: {snakefile!r}\n    {option}\n\nuse rule * from vssl as vssl_*\n"
+    )
+    output, status = plan(folder=tmp_path)
+    assert status == 1
+    assert output.startswith("error: module: prefix: ") and output.count("\n") == 1
+
+
+def test_remote_storage_of_all_files_is_refused_in_one_line(tmp_path, monkeypatch):
+    (tmp_path / "snakemake_storage_plugin_empty").mkdir()
+    (tmp_path / "snakemake_storage_plugin_empty/__init__.py").write_text(
+        "from snakemake_interface_storage_plugins.storage_object import StorageObjectRead, StorageObjectWrite\n"
+        "from snakemake_interface_storage_plugins.storage_provider import StorageProviderBase\n\n\n"
+        "class StorageObject(StorageObjectRead, StorageObjectWrite): pass\n"
+        "class StorageProvider(StorageProviderBase): pass\n"
+        "StorageProvider.__abstractmethods__ = frozenset()\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    storage = ["--default-storage-provider", "empty", "--default-storage-prefix", "empty://"]
+    output, status = plan(*storage, *elsewhere(tmp_path))
+    assert status == 1
+    [line] = output.splitlines()[1:]
+    assert line.startswith("error: --default-storage-provider: ")
+
+
 def test_local_settings_and_methods_are_read_if_they_exist(checkout_copy):
     table = ["results/charades_table.csv"]
     output, status = plan(*table, folder=checkout_copy)
