@@ -64,6 +64,12 @@ def test_jobs_are_not_taken_for_cores(tmp_path):
     assert not Path(target).exists()
 
 
+def test_a_plan_for_a_cluster_checks_the_paths_that_its_shell_reads(tmp_path):
+    output, status = plan("--jobs", "2", *elsewhere(tmp_path, data="$HOME/data", ava=FILMS))
+    assert status == 1
+    assert output.splitlines()[-1].startswith("error: config: data: expected a path without $ ")
+
+
 def test_one_table_needs_only_its_dataset(tmp_path):
     output, status = plan(f"{tmp_path}/results/ava_table.csv", *elsewhere(tmp_path, ava=FILMS))
     assert status == 0, output

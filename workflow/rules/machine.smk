@@ -16,6 +16,8 @@ if not workflow.is_main_process and (granted := job_gpus()):  # Snakemake does n
 if workflow.is_main_process:
     with exit_on_input_error():
         EXPERIMENT.check_files()
+        if not HERE:
+            EXPERIMENT.check_cluster()
         if HERE and config["machine"]["device"] == "cuda" and "gpu" not in workflow.global_resources:
             if gpus := visible_gpus():
                 workflow.register_resource("gpu", len(gpus))
