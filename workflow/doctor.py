@@ -104,7 +104,10 @@ def measured_hours(summary: Path) -> list[str]:
 
 def main():
     parser = argparse.ArgumentParser(
-        prog="python -m workflow.doctor", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m workflow.doctor",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,  # --config would be read as --configfile
     )
     parser.add_argument("--configfile", nargs="+", type=Path, default=[], metavar="FILE", help="as for snakemake")
     parser.add_argument("--cluster", action="store_true", help="the jobs run on a cluster's nodes, not on this machine")

@@ -177,6 +177,11 @@ def test_the_page_of_the_doctor(gpus, page):
     assert "on 4 GPUs, 8.0 h each" in page("--cluster")[0]
 
 
+def test_the_doctor_takes_no_settings(page):
+    _, error, status = page("--config", "methods=[moco]")
+    assert status == 2 and "unrecognized arguments: --config" in error
+
+
 def test_the_doctor_shows_the_machine_also_if_the_experiment_is_wrong(gpus, page, tmp_path):
     gpus(2)
     (tmp_path / "transformers.yaml").write_text("methods: [videomae_vit_s]\n")
