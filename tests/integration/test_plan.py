@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.methods import own_row, write_methods
+from tests.helpers.config import read_yaml
+from tests.helpers.methods import ROW, own_row, write_methods
 from tests.helpers.paths import ROOT, SNAKEMAKE
 from tests.helpers.plan import elsewhere, jobs, plan
 
@@ -299,3 +300,20 @@ def test_the_demo_ignores_local_settings_and_methods(checkout_copy):
     after, status = plan(*demo, folder=checkout_copy)
     assert status == 0, after
     assert jobs(after) == jobs(before)
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ("checkpoints/mime.txt", "mime: no such method in config/methods.tsv and {folder}/local.tsv"),
+        ("runs/ava/mime/seed0/model.pth", "mime: no such method in config/methods.tsv and {folder}/local.tsv"),
+        ("charades_table.csv", "{folder}/local.tsv: mine: recipe: half has no settings for charades"),
+    ],
+)
+def test_a_target_that_the_experiment_does_not_have(tmp_path, target, message):
+    table = write_methods(tmp_path / "local.tsv", ROW | {"recipe": "half"})
+    half = {"half": {"ava": read_yaml("recipes.yaml")["recipes"]["r2plus1d"]["ava"]}}
+    settings = {"datasets": ["ava"], "methods": ["mine"], "local_methods_table": str(table), "recipes": half}
+    output, status = plan(f"{tmp_path}/results/{target}", *elsewhere(tmp_path, **settings))
+    assert status == 1
+    assert output.splitlines()[-1] == f"error: {message.format(folder=tmp_path)}"

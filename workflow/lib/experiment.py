@@ -185,7 +185,7 @@ class Experiment:
     def method(self, method: str):
         """Return a method's row of the methods table."""
         if method not in self.all_methods.index:
-            raise InputError(f"{method}: no such method in {self.config.methods_table}")
+            raise InputError(f"{method}: no such method in {' and '.join(dict.fromkeys(self.all_methods.table))}")
         return self.all_methods.loc[method]
 
     @cache  # noqa: B019, as it looks through a folder, and there is one experiment in a process

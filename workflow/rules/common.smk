@@ -1,9 +1,7 @@
 # Reads the experiment and answers what rules ask about their inputs. The logic is in workflow/lib/experiment.py.
 
-from trainer.datasets import DATASETS
 from workflow.lib.experiment import AVA_ANNOTATIONS, Experiment, local_paths
 from workflow.lib.granted import granted_gpus
-from workflow.lib.report.figures import FIGURES
 
 with exit_on_input_error():
     EXPERIMENT = Experiment(config)
@@ -54,7 +52,8 @@ def get_local_file(wildcards):
 
 
 def get_checkpoint(wildcards):
-    return EXPERIMENT.checkpoint(wildcards.method) or []
+    with exit_on_input_error():
+        return EXPERIMENT.checkpoint(wildcards.method) or []
 
 
 def get_checkpoint_report(wildcards):
@@ -110,7 +109,8 @@ def get_datasets(wildcards):
 
 
 def get_runs(wildcards):
-    return [] if wildcards.partial else EXPERIMENT.result_files(get_datasets(wildcards))
+    with exit_on_input_error():
+        return [] if wildcards.partial else EXPERIMENT.result_files(get_datasets(wildcards))
 
 
 def get_other_runs(wildcards):

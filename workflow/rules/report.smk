@@ -1,6 +1,8 @@
 # Tables, figures and the report page. Those in partial/ show finished runs while others are running: they neither wait
 # for runs nor start any, and are re-created when a run ends.
 
+from workflow.lib.report.figures import FIGURES
+
 
 rule table:
     """Make a dataset's table, one row per method in the published order, and that of its classes."""
