@@ -4,7 +4,7 @@
 ROW = {
     "method": "mine",
     "label": 'My # "method',
-    "pretraining": "self-supervised",
+    "pretraining": "none",
     "checkpoint": "",
     "source": "",
     "layout": "",
@@ -19,7 +19,8 @@ ROW = {
 
 def own_row(method, checkpoint, **changes):
     """Return the row of a user's own checkpoint."""
-    return ROW | {"method": method, "checkpoint": str(checkpoint), "layout": "auto"} | changes
+    own = {"method": method, "pretraining": "self-supervised", "checkpoint": str(checkpoint), "layout": "auto"}
+    return ROW | own | changes
 
 
 def write_methods(path, *rows, columns=tuple(ROW), encoding="utf-8"):

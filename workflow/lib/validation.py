@@ -296,6 +296,9 @@ def _check_method(row, sources, config):
     where = f"{row.table}: {row.method}"
     if not row.checkpoint and (row.layout or row.source):
         raise InputError(f"{where}: layout, source: expected empty cells without a checkpoint")
+    if (row.pretraining == "none") == bool(row.checkpoint):
+        expected = "self-supervised or supervised with" if row.checkpoint else "none without"
+        raise InputError(f"{where}: pretraining: expected {expected} a checkpoint, got {row.pretraining}")
     if row.checkpoint and row.layout not in ("auto", *LAYOUTS):
         raise InputError(f"{where}: layout: expected auto or one of {', '.join(LAYOUTS)}, got {row.layout!r}")
     if row.source and row.source not in (*sources, AUTHORS):
@@ -306,8 +309,6 @@ def _check_method(row, sources, config):
     _check_checkpoint(f"{where}: checkpoint", row)
     if row.backbone not in BACKBONES:
         raise InputError(f"{where}: backbone: expected one of {', '.join(BACKBONES)}, got {row.backbone!r}")
-    if row.recipe not in config.recipes:
-        raise InputError(f"{where}: recipe: expected one of {', '.join(config.recipes)}, got {row.recipe!r}")
 
 
 def _check_checkpoint(where, row):
@@ -328,8 +329,10 @@ def _check_checkpoint(where, row):
 
 
 def check_recipe_fits(row, dataset: str, config: Config):
-    """Raise InputError if a row's recipe lacks a dataset, or has a setting for it that does not fit the backbone."""
+    """Raise InputError if a row's recipe is unknown, lacks a dataset, or does not fit the backbone there."""
     where, backbone = f"{row.table}: {row.method}", BACKBONES[row.backbone]
+    if row.recipe not in config.recipes:
+        raise InputError(f"{where}: recipe: expected one of {', '.join(config.recipes)}, got {row.recipe!r}")
     if dataset not in config.recipes[row.recipe]:
         raise InputError(f"{where}: recipe: {row.recipe} has no settings for {dataset}")
     recipe = config.recipes[row.recipe][dataset]

@@ -258,7 +258,10 @@ def test_a_recipe_must_fit_the_backbone(tmp_path):
 def test_an_unknown_recipe(tmp_path):
     message = f"^{tmp_path}/local_methods.tsv: mine: recipe: expected one of r2plus1d, vit, .*, got 'resnet'$"
     with pytest.raises(InputError, match=message):
-        local_experiment(tmp_path, ROW | {"recipe": "resnet"})
+        local_experiment(tmp_path, ROW | {"recipe": "resnet"}, methods=["moco", "mine"])
+    others = local_experiment(tmp_path, ROW | {"recipe": "resnet"}, methods=["moco"])
+    with pytest.raises(InputError, match=message):
+        others.run("ava", "mine", 0)  # not selected, but asked for
 
 
 def test_a_recipe_must_have_the_datasets_that_run(tmp_path):

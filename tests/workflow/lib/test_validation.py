@@ -290,6 +290,11 @@ def test_methods_are_selected_by_their_ids(check_methods, tmp_path):
     [
         ({"layout": "auto"}, "layout, source: expected empty cells without a checkpoint"),
         ({"source": "checkpoints"}, "layout, source: expected empty cells without a checkpoint"),
+        ({"pretraining": "supervised"}, "pretraining: expected none without a checkpoint, got supervised"),
+        (
+            {"checkpoint": "OWN", "layout": "auto", "pretraining": "none"},
+            "pretraining: expected self-supervised or supervised with a checkpoint, got none",
+        ),
         ({"checkpoint": "OWN"}, "layout: expected auto or one of selavi, moco, .*, got ''"),
         ({"checkpoint": "OWN", "layout": "moko"}, "layout: expected auto or one of selavi, .*, got 'moko'"),
         (
@@ -306,16 +311,17 @@ def test_methods_are_selected_by_their_ids(check_methods, tmp_path):
             "checkpoint: expected a file name or .*, got ~other",
         ),
         ({"backbone": "vit"}, "backbone: expected one of .*r2plus1d_18_tclr, .*, got 'vit'"),
-        ({"recipe": "resnet"}, "recipe: expected one of r2plus1d, vit, .*, got 'resnet'"),
     ],
 )
 def test_a_row_that_contradicts_itself(check_methods, tmp_path, change, message):
     own = {key: value.replace("OWN", "/nowhere/own.pth") for key, value in change.items()}
+    if "checkpoint" in own:
+        own = {"pretraining": "self-supervised"} | own
     for selected in ("mine", "other"):  # rows that are not selected are checked, too
         with pytest.raises(InputError, match=f"^{tmp_path}/methods.tsv: mine: {message}"):
             check_methods(ROW | own, ROW | {"method": "other"}, selected=[selected])
     check_methods(own_row("mine", "/nowhere/own.pth"))
-    check_methods(ROW | {"checkpoint": "anywhere.pth", "layout": "moco", "source": "checkpoints"})
+    check_methods(own_row("mine", "anywhere.pth", layout="moco", source="checkpoints"))
 
 
 @pytest.mark.parametrize(
