@@ -386,6 +386,10 @@ def test_recipes_of_transformers_fit_transformers(check_methods, backbone, recip
             "vit: {charades: {boxes: {min_score: 0.8}}}",
             "boxes: expected none, as Charades has no key seconds and boxes",
         ),
+        (
+            "vit: {charades: {protocol: alphaction}}",
+            "protocol: expected none, as Charades has no key seconds and boxes",
+        ),
         ("vit: {charades: {clip: {hsv_jitter: [20, 0, 0]}}}", "clip: hsv_jitter: expected none, as Charades has no"),
         (
             "r2plus1d: {charades: {clip: {test_short_side: 96}}}",
