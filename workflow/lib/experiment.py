@@ -311,8 +311,27 @@ class Experiment:
         for folder in (ROOT, Path.cwd()):
             validation.check_checkout(folder)
         validation.check_existing(self.config, self.methods)
+        self._check_films()
         for dataset in self.config.datasets:
             validation.check_trained(self.run_folders(dataset, *self.methods.index))
+
+    def _check_films(self):
+        """Raise InputError if the user's folder of films or cuts lacks one whose frames AVA's lists still need."""
+        key = "ava_cuts" if self.existing.ava_cuts else "ava_films"
+        folder, lists = getattr(self.existing, key), Path(self.lists, "ava_frames.csv")
+        if not folder or self.existing.ava_frames or "ava" not in self.config.datasets or lists.exists():
+            return
+        missing = []
+        for video, film in self.films.items():
+            steps = (f"{folder}/{film}", self.cut(video), f"{self.frames_folder}/{video}.tar")
+            if not any(Path(path).exists() for path in steps):
+                missing.append(video)
+        if missing:
+            names = ", ".join(missing[:10]) + ", ..." * bool(missing[10:])
+            raise InputError(
+                f"config: existing: {key}: {folder}: lacks {len(missing)} of the {len(self.films)} videos selected: "
+                f"{names}; add their files, or exclude them (config: ava: exclude_videos)"
+            )
 
     def check_cluster(self):
         """Raise InputError if a path cannot be handed to the jobs of a cluster."""

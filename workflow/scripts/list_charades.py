@@ -15,18 +15,19 @@ log = logging.getLogger(__name__)
 PUBLISHED = {"train": 7811, "val": 1814}
 
 
-def list_charades(available, frame_lists, output):
+def list_charades(available, source, output):
     """Write the lists of frames, training videos and test videos.
 
-    ``available``: rows of a frames list, see `workflow.lib.frames_list`. ``frame_lists``: paths of the published train
-    and val. ``output``: paths of frames, train and val. Raises InputError if a list names a frame that does not exist.
+    ``available``: rows of a frames list, see `workflow.lib.frames_list`. ``source``: paths of the published train and
+    val, and of the archive or folder of frames. ``output``: paths of frames, train and val. Raises InputError if a list
+    names a frame that does not exist.
     """
     places = {row[0]: row for row in available}
     listed, lists = {}, {}
     for split, published in PUBLISHED.items():
-        path = frame_lists[split]
+        path = source[split]
         videos = list(charades_lists.read_frame_list(path))
-        check_frames(path, videos, places)
+        check_frames(path, videos, places, source)
         if both := [video.video for video in videos if video.video in listed]:
             raise InputError(f"{path}: {', '.join(both[:10])}: listed for training, too; remove them from one list")
         listed |= {video.video: places[video.video] for video in videos}
@@ -39,18 +40,20 @@ def list_charades(available, frame_lists, output):
     write_frames_list(output["frames"], listed.values())
 
 
-def check_frames(path, videos, places):
-    """Raise InputError unless the archive holds every frame that the list at ``path`` names."""
+def check_frames(path, videos, places, source):
+    """Raise InputError unless the archive or folder holds every frame that the list at ``path`` names."""
     if not videos:
         raise InputError(f"{path}: no video in it")
     short = [video for video in videos if video.video not in places or places[video.video][1] < video.frames]
     if short:
         video = short[0]
-        _, held, archive, *_ = places.get(video.video, (None, 0, next(iter(places.values()))[2]))
+        _, held, *_ = places.get(video.video, (None, 0))
+        folder = source.get("folder")
         raise InputError(
-            f"{path}: names frame {held} of {video.video} ({video.frames} frames from 0), which {archive} does not hold"
+            f"{path}: names frame {held} of {video.video} ({video.frames} frames from 0), which "
+            f"{folder or source['archive']} does not hold"
             + (f", nor frames of {len(short) - 1} more videos" if len(short) > 1 else "")
-            + "; download the archive again, or remove these videos from the list"
+            + f"; {'add them' if folder else 'download the archive again'}, or remove these videos from the list"
         )
 
 

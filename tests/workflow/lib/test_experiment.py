@@ -286,6 +286,26 @@ def test_files_of_the_user_are_checked_when_asked(tmp_path):
     own.check_files()
 
 
+@pytest.mark.parametrize("kind", ["ava_films", "ava_cuts"])
+def test_films_that_an_existing_folder_lacks_are_named(tmp_path, kind):
+    folder = tmp_path / "own"
+    folder.mkdir()
+    own = experiment_of(
+        results=str(tmp_path), data=str(tmp_path), existing={kind: str(folder)}, ava={"films": ["a.mkv", "b.mp4"]}
+    )
+    (folder / "a.mkv").touch()
+    with pytest.raises(InputError, match=f"{kind}: {folder}: lacks 1 of the 2 videos selected: b; add their files, or"):
+        own.check_files()
+    archive = Path(own.frames_folder, "b.tar")
+    archive.parent.mkdir(parents=True)
+    archive.touch()
+    own.check_files()
+    archive.unlink()
+    (tmp_path / "lists").mkdir()
+    (tmp_path / "lists/ava_frames.csv").touch()
+    own.check_files()
+
+
 # --- Remote files ----------------------------------------------------------------------------------------------------
 
 

@@ -32,11 +32,12 @@ def project(tmp_path):
     return tmp_path
 
 
-def make_lists(project, available=None):
-    files = (str(project / name) for name in ("rgb.tar", "index.npy", "videos.csv"))
-    available = available or frames_in_one_archive(*files)
+def make_lists(project, folder=None):
+    archive, index, videos = (str(project / name) for name in ("rgb.tar", "index.npy", "videos.csv"))
+    available = frames_in_folder(folder, videos, "-") if folder else frames_in_one_archive(archive, index, videos)
+    source = {"folder": folder} if folder else {"archive": archive}
     output = {name: project / f"list_{name}.csv" for name in ("frames", "train", "val")}
-    list_charades(available, {name: project / f"{name}.csv" for name in ("train", "val")}, output)
+    list_charades(available, source | {name: project / f"{name}.csv" for name in ("train", "val")}, output)
     return output
 
 
@@ -57,7 +58,7 @@ def test_lists(project, caplog):
 
 
 def test_loose_frames_need_no_index(project):
-    output = make_lists(project, frames_in_folder(project / "loose", project / "videos.csv", "-"))
+    output = make_lists(project, project / "loose")
     (project / "loose" / "NA").mkdir(parents=True)
     (project / "loose" / "NA" / "NA-000003.jpg").write_bytes(b"third")
     assert FrameArchive(output["frames"]).read("NA", 2) == b"third"
@@ -76,8 +77,12 @@ def test_a_frame_that_the_archive_lacks_is_named(project):
 
 def test_a_video_that_the_archive_lacks_is_named(project):
     (project / "val.csv").write_text(frame_list({"NEW00": [""]}))
-    with pytest.raises(InputError, match=r"val\.csv: names frame 0 of NEW00 .*rgb\.tar does not hold"):
-        make_lists(project)
+    for folder, words in (
+        (None, "rgb.tar does not hold; download"),
+        (project / "loose", "loose does not hold; add them"),
+    ):
+        with pytest.raises(InputError, match=rf"val\.csv: names frame 0 of NEW00 .*/{words}"):
+            make_lists(project, folder)
 
 
 def test_a_video_in_both_lists_is_named(project):
