@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from shlex import quote
 
+import yaml
 from torch import Tensor
 
 from trainer.config import check_pixel_scale
@@ -19,7 +20,7 @@ from trainer.models.backbones import BACKBONES
 from trainer.models.checkpoints import find_backbone, named_tensors
 from trainer.models.layouts import LAYOUTS, as_published
 from trainer.models.matching import closest_backbone, group_keys, match_layout, named_shapes
-from trainer.models.methods_table import DEFAULTS, LOCAL_TABLE, PUBLISHED_TABLE, add_method, baselines
+from trainer.models.methods_table import DEFAULTS, LOCAL_TABLE, PUBLISHED_TABLE, RECIPES, add_method, baselines
 from trainer.models.safe_load import Placeholder, read_checkpoint
 from trainer.models.vit_files import family
 from trainer.utils.errors import exit_on_input_error
@@ -161,7 +162,9 @@ def _file_lines(backbone, match, tensors):
 def _add(args, columns):
     """Append the file to the table and print the commands that come next."""
     method = add_method(args.table, args.add, args.file, pretraining=args.pretraining, **columns)
-    print(f"added {method} to {args.table}; next:")
+    recipe, recipes = columns["recipe"], yaml.safe_load(RECIPES.read_text("utf-8"))["recipes"]
+    own = "" if recipe in recipes else f"; recipe {recipe} must stand in config/local.yaml"
+    print(f"added {method} to {args.table}{own}; next:")
     known = args.table.resolve() in (LOCAL_TABLE.resolve(), PUBLISHED_TABLE.resolve())
     table = [] if known else [f"local_methods_table={args.table.resolve()}"]
     for target, settings in (

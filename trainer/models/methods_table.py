@@ -12,6 +12,7 @@ from trainer.utils.text_files import check_columns, read_label, text_lines
 CONFIG = Path(__file__).parents[2] / "config"
 LOCAL_TABLE = CONFIG / "local_methods.tsv"
 PUBLISHED_TABLE = CONFIG / "methods.tsv"
+RECIPES = CONFIG / "recipes.yaml"
 
 # A row's default in each column; pixels are normalized as in the released configs.
 DEFAULTS = {

@@ -140,7 +140,8 @@ def test_add_to_the_default_table(hollow, tmp_path, capsys, monkeypatch):
     lines = capsys.readouterr().out.splitlines()
     pixels = "channel_order bgr, mean 0.1,0.2,0.3, std 0.5"
     assert f"  row: backbone r2plus1d_18_tclr, recipe long, layout supervised, {pixels}" in lines and "" not in lines
-    assert lines[-2:] == [
+    assert lines[-3:] == [
+        f"added mine to {tmp_path}/local_methods.tsv; recipe long must stand in config/local.yaml; next:",
         "  snakemake results/checkpoints/mine.txt",
         "  snakemake results/ava_table.csv --config 'methods=[mine]'",  # nothing else has its recipe
     ]
