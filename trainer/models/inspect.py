@@ -26,6 +26,7 @@ from trainer.models.vit_files import family
 from trainer.utils.errors import exit_on_input_error
 from trainer.utils.text import printable, quoted, shortened, shown
 
+OF_COLORS = ", or three with commas between them for red, green and blue"
 MOST_LINES = 50  # printed of the entries and of the groups
 
 
@@ -47,6 +48,7 @@ def main(argv=None):
             "backbone": backbone,
             "recipe": args.recipe or BACKBONES[backbone].recipe,
             "layout": args.layout,
+            "bn_eps": args.bn_eps,
             "channel_order": args.channel_order,
             "mean": args.mean or BACKBONES[backbone].mean,
             "std": args.std,
@@ -74,6 +76,8 @@ def _arguments(argv):
     kinds, orders, default = ["self-supervised", "supervised"], ["rgb", "bgr"], "default: %(default)s"
     added.add_argument("--pretraining", choices=kinds, default=DEFAULTS["pretraining"], help=default)
     added.add_argument("--channel-order", choices=orders, default=DEFAULTS["channel_order"], help=default)
+    epsilon = "epsilon of BatchNorm; CtP was pre-trained with 1e-3; default: %(default)s"
+    added.add_argument("--bn-eps", metavar="E", type=_epsilon, default=DEFAULTS["bn_eps"], help=epsilon)
     subtracted = "subtracted from pixels in [0, 1]; default: the backbone's"
     added.add_argument("--mean", metavar="M[,M,M]", type=_mean, help=subtracted)
     divided = "by which the difference is divided; default: %(default)s"
@@ -81,22 +85,25 @@ def _arguments(argv):
     return parser.parse_args(argv)
 
 
+def _epsilon(text):
+    return _checked_numbers(text, "a number above 0", lambda number: number > 0, counts=(1,))
+
+
 def _mean(text):
-    return _checked_numbers(text, "at least 0", lambda number: number >= 0)
+    return _checked_numbers(text, f"a number at least 0{OF_COLORS}", lambda number: number >= 0)
 
 
 def _std(text):
-    return _checked_numbers(text, "above 0", lambda number: number > 0)
+    return _checked_numbers(text, f"a number above 0{OF_COLORS}", lambda number: number > 0)
 
 
-def _checked_numbers(text, bound, fits):
-    """Return ``text`` if it is a finite number that ``fits``, or three of them; they stay as they were written."""
+def _checked_numbers(text, expected, fits, counts=(1, 3)):
+    """Return ``text``, as it was written, if it is as many finite numbers as one of ``counts`` that all fit."""
     try:
         numbers = [float(part) for part in text.split(",")]
     except ValueError:
         numbers = []
-    if len(numbers) not in (1, 3) or not all(math.isfinite(number) and fits(number) for number in numbers):
-        expected = f"a number {bound}, or three with commas between them for red, green and blue"
+    if len(numbers) not in counts or not all(math.isfinite(number) and fits(number) for number in numbers):
         raise argparse.ArgumentTypeError(f"expected {expected}, got {quoted(text)}")
     try:
         check_pixel_scale(max(numbers))

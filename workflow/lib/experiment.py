@@ -221,7 +221,7 @@ class Experiment:
         """Return the options by which `trainer.models.inspect` reports a method's row."""
         row = self.method(method)
         options = []
-        for column in ("backbone", "recipe", "layout", "channel_order", "mean", "std"):
+        for column in ("backbone", "recipe", "layout", "bn_eps", "channel_order", "mean", "std"):
             values = row[column] if isinstance(row[column], tuple) else [row[column]]
             options.append(f"--{column.replace('_', '-')}={','.join(map(str, values))}")
         return options

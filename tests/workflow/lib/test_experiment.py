@@ -147,8 +147,8 @@ def test_published_checkpoints(experiment):
 
 def test_a_checkpoints_report_is_of_its_row(experiment):
     assert experiment.inspect_options("tclr") == [
-        *("--backbone=r2plus1d_18_tclr", "--recipe=r2plus1d", "--layout=tclr", "--channel-order=rgb", "--mean=0.45"),
-        "--std=0.225",
+        *("--backbone=r2plus1d_18_tclr", "--recipe=r2plus1d", "--layout=tclr", "--bn-eps=1e-05", "--channel-order=rgb"),
+        *("--mean=0.45", "--std=0.225"),
     ]
     assert "--mean=0.4814576,0.4546922,0.4038435" in experiment.inspect_options("mvd")
 
