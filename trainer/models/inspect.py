@@ -27,6 +27,9 @@ from trainer.utils.errors import exit_on_input_error
 from trainer.utils.text import printable, quoted, shortened, shown
 
 OF_COLORS = ", or three with commas between them for red, green and blue"
+ABSENT_POSITIONS = (
+    "VideoMAE's for 16 frames of 224 px, as the file has none; a pre-training on other clips does not fit"
+)
 MOST_LINES = 50  # printed of the entries and of the groups
 
 
@@ -161,7 +164,7 @@ def _file_lines(backbone, match, tensors):
     if record.depth:
         size = f"{record.depth} blocks, {record.channels} wide, tubelet {record.time_stride}"
         yield f"  family: {family(tensors)}; {size}"
-        yield "  position table: " + ("VideoMAE's, as the file has none" if match.absent_positions else "in the file")
+        yield "  position table: " + (ABSENT_POSITIONS if match.absent_positions else "in the file")
         norm = match.keys["norm.weight"]
         yield f"  last norm: {shown(norm)}" + ", fine-tuned after the mean over tokens" * ("fc_norm" in norm)
 

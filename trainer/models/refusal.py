@@ -6,7 +6,7 @@ from pathlib import Path
 from trainer.models.backbones import BACKBONES
 from trainer.models.layouts import LAYOUTS, as_published
 from trainer.models.matching import POSITIONS, closest_backbone, group_keys, match_layout, named_shapes
-from trainer.utils.text import listed, quoted, shown
+from trainer.utils.text import listed, quoted, shortened, shown
 
 # Files of authors' own sites whose network is not torchvision's: a name, the tensor's first size (None: any), words.
 OTHER_NETWORKS = (
@@ -66,6 +66,8 @@ def refusal(path, entries, layout, match, expected) -> str:
             for name, keys in group_keys(tensors, ()).items()
         )
         sentences += _listed("Names in the file begin with", groups)
+        first = (f"{shown(n)} {shortened(str(list(t.shape)))}" for named in entries.values() for n, t in named.items())
+        sentences += _listed("First tensors", first, 10)
     return " ".join([*sentences, *_advice(path, entries, layout, backbone, close)])
 
 
@@ -73,8 +75,8 @@ def _shapes(tensors):
     return {name: tensor.shape for name, tensor in tensors.items()}
 
 
-def _listed(title, items):
-    words = listed(items)
+def _listed(title, items, most=3):
+    words = listed(items, most)
     return [f"{title}: {words}."] if words else []
 
 
@@ -113,4 +115,10 @@ def _advice_on_flaws(match):
     """Return what to do about a file that is nearly a whole backbone."""
     if any(flaw.kind in ("shape", "foreign") for flaw in match.mismatched):
         return [f"No known backbone has these sizes ({', '.join(BACKBONES)}); trainer/README.md says how to add one."]
+    if match.missing == ["norm.weight", "norm.bias"]:
+        weight, bias = (shown(match.place.prefix + name) for name in match.missing)
+        return [
+            "It has no last norm, as Hugging Face's VideoMAE with use_mean_pooling: load the file, add "
+            f"{weight} (ones) and {bias} (zeros) to its tensors and save it again."
+        ]
     return ["Give a file that holds the whole backbone."] if match.missing else []

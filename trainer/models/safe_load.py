@@ -156,7 +156,9 @@ def _explain(error):
     if refused:
         return (
             f"holds {shown(refused[1])}, a type or function that could run code when it is read; only weights are "
-            "read. If you trust the file, load it and save its state_dict alone: torch.save(model.state_dict(), path)"
+            "read. If you trust the file, save its weights alone: saved = torch.load(path, weights_only=False); "
+            "torch.save(saved['state_dict'] if isinstance(saved, dict) else saved.state_dict(), 'weights.pth'); for a "
+            "network in an entry 'model': saved['model'].state_dict()"
         )
     reason = words.rpartition("WeightsUnpickler error: ")[2].strip().partition("\n")[0].partition(". ")[0]
     reason = f"{type(error).__name__}: {quoted(reason)}"

@@ -346,7 +346,7 @@ def test_another_architecture(refusal, tmp_path):
     assert "It is no other known backbone either; known: r2plus1d_18, r2plus1d_18_tclr, r3d_18, mc3_18, vit" in message
     assert message.endswith("To add one, or its names: trainer/README.md")
     assert "none of its tensors has a name of the 222 expected" in message
-    assert "Names in the file begin with: blocks (1)" in message
+    assert "Names in the file begin with: blocks (1). First tensors: blocks.0.attn.qkv.weight [3, 3]." in message
 
 
 @pytest.mark.parametrize(
@@ -502,6 +502,19 @@ def test_no_code_runs(legacy, hollow, refusal, tmp_path):
         torch.save(content, path, _use_new_zipfile_serialization=not legacy)
         assert f"holds {name}, a type or function that could run code" in refusal(path)
     assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("kind", ["network", "lightning", "entry"])
+def test_the_advice_on_a_pickled_file_gives_its_weights(kind, refusal, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    network = torch.nn.Linear(1, 1)
+    lightning = {"state_dict": network.state_dict(), "hyper_parameters": Runs(eval, "1")}
+    path = saved({"network": network, "lightning": lightning, "entry": {"model": network}}[kind], tmp_path / "a.pth")
+    load, save, entry = refusal(path).partition(" alone: ")[2].split("; ")
+    if kind == "entry":
+        save = f"torch.save({entry.partition(': ')[2]}, 'weights.pth')"
+    exec(f"{load}; {save}", {"torch": torch, "path": path})
+    assert read_checkpoint("weights.pth").keys() == {"weight", "bias"}
 
 
 def test_keys_do_not_reach_the_terminal_as_they_are(hollow, refusal, tmp_path):

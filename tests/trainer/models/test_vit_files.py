@@ -156,6 +156,10 @@ REFUSED = {
         {name: tensor for name, tensor in hollow("vit_b_16").items() if not name.startswith("blocks.7.")},
         "blocks.7.attn.q_bias [768] and 10 more. Give a file that holds the whole backbone.",
     ),
+    "no last norm": (
+        hollow("vit_b_16", **{"norm.weight": None, "norm.bias": None}),
+        "load the file, add encoder.norm.weight (ones) and encoder.norm.bias (zeros) to its tensors and save it again.",
+    ),
     "another depth": (
         hollow("vit_b_16", **{"blocks.12.norm1.weight": WIDE(768)}),
         "Mismatched: encoder.blocks.12.norm1.weight is none of its tensors. Unexpected: encoder.blocks.12.norm1.weight."

@@ -65,7 +65,8 @@ def test_what_is_in_the_file_and_what_to_write_into_the_row(methods, shapes, lef
     [settings, size] = next(ROWS[tuple(shape)] for name, shape in shapes.items() if len(shape) == 5)
     assert all(method in family for method in methods) and family.endswith(f"; {size}")
     in_file = any(name.endswith("pos_embed") for name in shapes)
-    assert positions == "  position table: " + ("in the file" if in_file else "VideoMAE's, as the file has none")
+    absent = "VideoMAE's for 16 frames of 224 px, as the file has none; a pre-training on other clips does not fit"
+    assert positions == "  position table: " + ("in the file" if in_file else absent)
     assert norm.endswith(", fine-tuned after the mean over tokens") == any("fc_norm." in name for name in shapes)
     pixels = "channel_order rgb, mean 0.4814576,0.4546922,0.4038435, std 0.225"
     assert row == f"  row: backbone {settings}, layout auto, bn_eps 1e-5, {pixels}"
