@@ -5,8 +5,8 @@ import re
 import torch
 from torch import Tensor
 
-# Names of Hugging Face's VideoMAE, behind the prefix of the encoder; "{}" is the number of a block.
-HUGGING_FACE = {
+# Names of Hugging Face's and MMAction2's VideoMAE, behind the prefix of the encoder; "{}" is the number of a block.
+OTHER_NAMES = {
     "embeddings.patch_embeddings.projection.": "patch_embed.proj.",
     "encoder.layer.{}.attention.attention.q_bias": "blocks.{}.attn.q_bias",
     "encoder.layer.{}.attention.attention.v_bias": "blocks.{}.attn.v_bias",
@@ -19,8 +19,11 @@ HUGGING_FACE = {
     "encoder.layer.{}.layernorm_before.": "blocks.{}.norm1.",
     "encoder.layer.{}.layernorm_after.": "blocks.{}.norm2.",
     "layernorm.": "norm.",
+    "patch_embed.projection.": "patch_embed.proj.",  # from here MMAction2
+    "blocks.{}.mlp.layers.0.0.": "blocks.{}.mlp.fc1.",
+    "blocks.{}.mlp.layers.1.": "blocks.{}.mlp.fc2.",
 }
-PATCHES = "embeddings.patch_embeddings.projection.weight"
+PATCHES = re.compile(r"(embeddings\.patch_embeddings|patch_embed)\.projection\.weight$")
 
 FAMILIES = {  # by the beginning of a name, without "module."; the first that a file has counts
     "mask_token_img": "MVD",
@@ -29,6 +32,7 @@ FAMILIES = {  # by the beginning of a name, without "module."; the first that a 
     "decoder.0.": "MME",
     "_orig_mod.": "MGMAE",
     "videomae.": "VideoMAE of Hugging Face (its tensors are listed under VideoMAE's names)",
+    "backbone.fc_norm.": "VideoMAE of MMAction2 (its tensors are listed under VideoMAE's names)",
     "backbone.": "V-JEPA",
     "encoder.": "VideoMAE, MGMAE, SMILE or EVEREST (they have the same names)",
     "head.": "VideoMAE, MGMAE, SIGMA, SMILE, MME, EVEREST, UMT or MVD, fine-tuned (if MVD, take its pre-trained file, "
@@ -43,8 +47,8 @@ def unify(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     values, if positions are added to the tokens: then the keys' part adds the same number to all scores of a query.
     """
     names = {key: key for key in tensors}
-    for patches in [key for key in tensors if key.endswith(PATCHES)]:
-        prefix = patches.removesuffix(PATCHES)
+    for patches in filter(None, map(PATCHES.search, tensors)):
+        prefix = patches.string[: patches.start()]
         names |= {key: prefix + _renamed(key.removeprefix(prefix)) for key in tensors if key.startswith(prefix)}
         norm = prefix.removesuffix("videomae.") + "fc_norm."  # of a fine-tuned file, beside the encoder
         names |= {key: prefix + "fc_norm." + key.removeprefix(norm) for key in tensors if key.startswith(norm)}
@@ -54,7 +58,7 @@ def unify(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _renamed(name):
-    for theirs, ours in HUGGING_FACE.items():
+    for theirs, ours in OTHER_NAMES.items():
         pattern = "^" + re.escape(theirs).replace(r"\{\}", r"(\d+)")
         renamed, count = re.subn(pattern, ours.replace("{}", r"\1"), name)
         if count:

@@ -1,6 +1,7 @@
 """Files of video transformers: all published layouts by value (tests/fixtures/vit), and what is refused."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -128,6 +129,19 @@ def test_a_fine_tuned_file_of_deepspeed(tmp_path, layout):
     report = load_backbone(backbone, saved(tmp_path, {"module": tensors, "dp_world_size": 8}), layout)
     assert report.unused == {"head": 1}
     assert backbone.norm.weight.unique().item() == 2
+
+
+def test_names_of_mmaction2(tmp_path):
+    ours = (r"^patch_embed\.proj\.", r"\.fc1\.", r"\.fc2\.", r"^norm\.")
+    theirs = ("patch_embed.projection.", ".layers.0.0.", ".layers.1.", "fc_norm.")
+    names = tensors = hollow("vit_s_16", pos_embed=torch.tensor(0.5).expand(1, 1568, 384))
+    for pattern, new in zip(ours, theirs, strict=True):
+        tensors = {re.sub(pattern, new, name): tensor for name, tensor in tensors.items()}
+    assert len(tensors.keys() - names.keys()) == 2 + 12 * 4 + 2
+    tensors = {f"backbone.{name}": tensor for name, tensor in tensors.items()}
+    content = {"state_dict": tensors | {"cls_head.fc_cls.bias": torch.zeros(400)}}
+    report = load_backbone(build_backbone("vit_s_16"), saved(tmp_path, content))
+    assert (report.loaded, report.absent_positions, report.unused) == (161, False, {"cls_head": 1})
 
 
 def test_safetensors(tmp_path):
