@@ -17,7 +17,7 @@ from trainer.models.refusal import refusal
 from trainer.models.safe_load import read_checkpoint
 from trainer.models.vit_files import unify
 from trainer.utils.errors import InputError
-from trainer.utils.text import listed, printable, shown
+from trainer.utils.text import listed, printable, quoted, shown
 
 # Far above what any backbone's file has: they bound the time that a damaged or hostile file takes.
 LIMITS = {
@@ -129,8 +129,16 @@ def find_backbone(path, entries, layout: str, expected: dict[str, Tensor]) -> La
         places = "; ".join(f"{match.place} ({len(match.keys)} tensors)" for match in matches)
         raise InputError(
             f"{path}: ambiguous, {len(matches)} places look like a backbone of {len(expected)} tensors: {places}. "
-            "Save the one that is meant alone in a file, or name the layout if it is a published one."
+            "Name the layout if it is a published one, or save the one that is meant, for the first: "
+            f"{_saving(matches[0])}"
         )
     if not matches or not matches[0].whole:
         raise InputError(refusal(path, entries, layout, matches[0] if matches else None, expected))
     return matches[0]
+
+
+def _saving(match):
+    """Return the code that saves the tensors of a match alone."""
+    entry = "".join(f"[{quoted(key)}]" for key in match.place.entry.split(".") if key)
+    kept = f"{{k: v for k, v in torch.load(path){entry}.items() if k.startswith({quoted(match.place.prefix)})}}"
+    return f"torch.save({kept}, 'weights.pth')"

@@ -15,7 +15,17 @@ from trainer.utils.text import shortened, shown
 
 # A momentum encoder is a running mean of the trained one and has its names; the trained one is what methods publish. A
 # decoder has blocks like its encoder.
-MOMENTUM_COPIES = {"encoder_k.": "encoder_q.", "key_encoder.": "backbone.", "decoder.": "encoder."}
+MOMENTUM_COPIES = {
+    "encoder_k.": ("encoder_q.",),
+    "key_encoder.": ("query_encoder.", "backbone."),
+    "target_encoder.": ("online_encoder.", "encoder."),  # BYOL
+    "momentum_encoder.": ("base_encoder.", "encoder_q.", "backbone."),  # MoCo v3
+    "backbone_momentum.": ("backbone.",),  # lightly
+    "momentum_backbone.": ("backbone.",),  # solo-learn
+    "backbone_hist.": ("backbone.",),  # PySlowFast
+    "encoder_m.": ("encoder.",),
+    "decoder.": ("encoder.",),
+}
 # The same among entries; V-JEPA's authors evaluate the running mean.
 COPIED_ENTRIES = {"model_ema": "model", "encoder": "target_encoder"}
 POSITIONS = "pos_embed"  # of transformers: VideoMAE's files do not hold it
@@ -123,7 +133,8 @@ def _most_parts(names):
 
 
 def _is_momentum_copy(prefix, keys):
-    originals = [prefix.replace(copy, trained) for copy, trained in MOMENTUM_COPIES.items() if copy in prefix]
+    copies = [(copy, trained) for copy, names in MOMENTUM_COPIES.items() if copy in prefix for trained in names]
+    originals = [prefix.replace(copy, trained) for copy, trained in copies]
     return any(key.startswith(original) for original in originals for key in keys)
 
 

@@ -164,6 +164,29 @@ def test_auto_refuses_two_backbones(hollow, refusal, tmp_path):
     assert "ambiguous" in message
     assert "prefix 'student.'" in message
     assert "prefix 'teacher.'" in message
+    path = tmp_path / "two.pth"
+    exec(message.partition("for the first: ")[2].replace("'weights.pth'", "path"), {"torch": torch, "path": path})
+    assert load_backbone(unset("r2plus1d_18"), path).found.prefix == "student."
+
+
+COPIES = [
+    ("target_encoder", "online_encoder"),
+    ("target_encoder", "encoder"),
+    ("momentum_encoder", "base_encoder"),
+    ("key_encoder", "query_encoder"),
+    ("backbone_momentum", "backbone"),
+    ("momentum_backbone", "backbone"),
+    ("backbone_hist", "backbone"),
+    ("encoder_m", "encoder"),
+]
+
+
+@pytest.mark.parametrize(("copy", "trained"), COPIES)
+def test_auto_takes_the_trained_encoder_beside_its_running_mean(copy, trained, hollow):
+    state = hollow["r2plus1d_18"]
+    tensors = prefixed(f"module.{copy}.", state) | prefixed(f"module.{trained}.", state)
+    [match] = match_layout({"": tensors}, "auto", named_shapes("r2plus1d_18"))
+    assert match.place.prefix == f"module.{trained}."
 
 
 @pytest.mark.parametrize("other", ["encoder_k.", "ema."])
