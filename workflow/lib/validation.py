@@ -4,18 +4,19 @@ import csv
 import math
 import os
 import re
+from contextlib import suppress
 from dataclasses import asdict, fields
 from pathlib import Path
 
 import pandas as pd
 
-from trainer.config import Run, load, result_config, result_fingerprint, training_config
+from trainer.config import Run, load, result_fingerprint, training_config
 from trainer.metrics.bootstrap import LEVEL, fewest_resamples
 from trainer.models.backbones import BACKBONES
 from trainer.models.layouts import LAYOUTS
 from trainer.run_files import DamagedFile
 from trainer.utils.errors import InputError
-from trainer.utils.settings import read
+from trainer.utils.settings import plain, read
 from trainer.utils.text import quoted
 from trainer.utils.text_files import check_columns, text_lines
 from workflow.lib.changed_settings import compare
@@ -114,13 +115,17 @@ def check_trained(runs: dict[str, dict]):
     of `trainer.config.Run`.
     """
     for folder, run in runs.items():
-        if not any(Path(folder, name).is_file() for name in ("model.pth", "resume.pth")):
+        model, resume, path = (Path(folder, name) for name in ("model.pth", "resume.pth", "config.yaml"))
+        if not (path.is_file() and b"device: cuda" in path.read_bytes()):
             continue
-        path = Path(folder, "config.yaml")
-        on_gpus = path.is_file() and b"device: cuda" in path.read_bytes()
-        # From resume.pth the training job writes the same weights again, for a prediction by other views.
-        decisive = training_config if Path(folder, "resume.pth").is_file() else result_config
-        if on_gpus and (change := _change_of(path, run, decisive)):
+        with suppress(OSError):  # it is there, nothing is trained, or its file system has no hard links
+            resume.hardlink_to(model)
+        if not (model.is_file() or resume.is_file()):
+            continue
+        # Snakemake deletes model.pth before each training job. From resume.pth the job writes the same weights again,
+        # e.g. for a prediction by other views.
+        decisive = training_config if resume.is_file() else plain
+        if change := _change_of(path, run, decisive):
             raise InputError(
                 f"{folder}: its training {change}; give the --configfile of that training, or name another `results` "
                 "folder for this experiment, or delete this run to train it again"

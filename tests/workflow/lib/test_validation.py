@@ -1,5 +1,7 @@
 """Checks of config and tables: what is refused, in which words, and what is read."""
 
+from pathlib import Path
+
 import pytest
 import yaml
 
@@ -497,15 +499,22 @@ def test_a_run_that_was_trained_on_gpus_is_kept(tmp_path, trained, message):
     validation.check_trained({str(tmp_path): RUN})  # minutes on a CPU
 
 
-def test_other_test_views_need_the_resume_checkpoint(tmp_path):
-    """Snakemake deletes model.pth before the training job, which would train again without resume.pth."""
-    content = merged(RUN, {"clip": {"test_clips": 5}, "machine": {"device": "cuda"}})
+def test_a_deleted_resume_checkpoint_is_linked_again_before_snakemake_deletes_the_weights(tmp_path, monkeypatch):
+    """The training job, which would train again without it, starts if e.g. lists or test views have changed."""
+
+    def refuse(*_):
+        raise OSError("no hard links")
+
+    content = merged(RUN, {"data": {"train": "/moved/list.csv"}, "machine": {"device": "cuda"}})
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(content))
-    (tmp_path / "model.pth").touch()
-    with pytest.raises(InputError, match=f"^{tmp_path}: its training has clip: test_clips 5, config says 1; give"):
-        validation.check_trained({str(tmp_path): RUN})
-    (tmp_path / "resume.pth").touch()
+    (tmp_path / "model.pth").write_bytes(b"weights")
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "hardlink_to", refuse)
+        with pytest.raises(InputError, match=f"^{tmp_path}: its training has data: train /moved/list.csv, config says"):
+            validation.check_trained({str(tmp_path): RUN})
     validation.check_trained({str(tmp_path): RUN})
+    (tmp_path / "model.pth").unlink()
+    assert (tmp_path / "resume.pth").read_bytes() == b"weights"
 
 
 def test_a_run_of_the_config_is_checked():
