@@ -389,11 +389,16 @@ class Experiment:
         """
         groups = [rows for _, rows in self.methods.assign(group=self.groups).groupby("group", sort=False)]
         methods = pd.concat(groups)[["label", "pretraining", "recipe", "group", "backbone"]].to_dict("index")
+        # Not the real one, on which no result depends: a change would make all tables and figures again.
+        machine = {"machine": {"device": "cpu", "workers": 0, "threads": 1, "checkpoint_minutes": 1}}
         return [
             {
                 "dataset": dataset,
                 "methods": methods,
-                "runs": {method: self.run_folders(dataset, method) for method in methods},
+                "runs": {
+                    method: {folder: run | machine for folder, run in self.run_folders(dataset, method).items()}
+                    for method in methods
+                },
                 "published": self.config.published_table,
                 "bootstrap": asdict(self.config.bootstrap),
                 "show_intervals": self.config.show_intervals,

@@ -356,6 +356,12 @@ def test_results_are_those_of_the_selected_methods():
     assert Path(next(iter(result["runs"]["moco"]))) == Path("results/runs/charades/moco/seed1")
 
 
+def test_tables_do_not_depend_on_the_machine():
+    machine = {"device": "cpu", "workers": 1, "threads": 9, "stall_minutes": 1.0}
+    other = experiment_of(methods=["moco"], machine=machine, ava={"gpus": 1})
+    assert other.results(["ava"]) == experiment_of(methods=["moco"]).results(["ava"])
+
+
 def test_resamples_must_suffice_for_the_pairs_of_a_group(tmp_path):
     rows = [ROW | {"method": f"mine{number}"} for number in range(15)]
     own = {"methods": [row["method"] for row in rows] + ["scratch_vit_b"]}
