@@ -42,12 +42,13 @@ def test_a_workstation_uses_its_visible_gpus_or_says_that_there_is_none(tmp_path
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     program = tmp_path / "nvidia-smi"
-    program.write_text("#!/bin/sh\n" + "echo 'NVIDIA RTX 5090, 32607, 590.48.01'\n" * 2)
+    program.write_text(f"#!/bin/sh\necho >>{tmp_path}/calls\n" + "echo 'NVIDIA RTX 5090, 32607, 590.48.01'\n" * 2)
     program.chmod(0o755)
     output, status = plan(*table)
     assert status == 0, output
     assert "GPUs of this machine: 2 (NVIDIA RTX 5090); use fewer by --resources gpu=1" in output
     assert re.findall(r"GPUs: \d", output) == ["GPUs: 2", "GPUs: 2"]
+    assert (tmp_path / "calls").read_text() == "\n"  # one that hangs is waited for once
     output, status = plan(*table, "--resources", "gpu=1")
     assert re.findall(r"GPUs: \d", output) == ["GPUs: 1", "GPUs: 1"]
     program.write_text("#!/bin/sh\nexit 1\n")
@@ -77,6 +78,15 @@ def test_one_table_needs_only_its_dataset(tmp_path):
     count = jobs(output)
     assert count["finetune"] == 11
     assert not {"index_charades", "list_charades", "report_html"} & count.keys()
+
+
+def test_all_parts_of_the_report_page_are_inputs(tmp_path):
+    graph, status = plan(
+        "--filegraph", f"{tmp_path}/results/partial/report.html", *elsewhere(tmp_path, methods=["scratch"], ava=FILMS)
+    )
+    assert status == 0, graph
+    for name in ("style.css", "sort.js", "page.html.j2", "table.html.j2", "mean_ap.rst"):
+        assert f"workflow/report/{name}" in graph
 
 
 def test_an_own_method_is_one_more_row(tmp_path):

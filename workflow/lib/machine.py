@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import tempfile
 from dataclasses import dataclass
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -25,6 +26,7 @@ class Gpu:
     driver: str
 
 
+@cache  # an nvidia-smi that hangs is waited for once
 def visible_gpus() -> list[Gpu]:
     """Return the GPUs that a job of this machine can use: those that CUDA_VISIBLE_DEVICES leaves."""
     question = ["nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader,nounits"]

@@ -3,6 +3,14 @@
 
 from workflow.lib.report.figures import FIGURES
 
+PARTS_OF_PAGES = [
+    find(f"workflow/report/{name}")
+    for name in (
+        *("page.html.j2", "table.html.j2", "style.css", "sort.js", "compare.rst"),
+        *(f"{figure.name}.rst" for figure in FIGURES),
+    )
+]
+
 
 rule table:
     """Make a dataset's table, one row per method in the published order, and that of its classes."""
@@ -129,6 +137,7 @@ rule report_html:
         figures=get_figures,
         recipe=find("config/published.yaml"),
         template=find("workflow/report/report.html.j2"),
+        parts=PARTS_OF_PAGES,
     output:
         html=report(
             "<results>/{partial}report.html",
@@ -170,6 +179,7 @@ rule compare:
         runs=EXPERIMENT.result_files(config["datasets"]),
         others=get_other_runs,
         template=find("workflow/report/compare.html.j2"),
+        parts=PARTS_OF_PAGES,
     output:
         csv="<results>/compare/methods.csv",
         classes="<results>/compare/classes.csv",

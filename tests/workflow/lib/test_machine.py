@@ -23,7 +23,7 @@ from workflow.lib.remaining import GB, remaining
 
 @pytest.fixture
 def gpus(tmp_path, monkeypatch):
-    """Return a function that puts a stand-in for nvidia-smi on the path: it lists GPUs with a driver."""
+    """Yield a function that puts a stand-in for nvidia-smi on the path: it lists GPUs with a driver."""
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
 
@@ -33,9 +33,11 @@ def gpus(tmp_path, monkeypatch):
             "#!/bin/sh\n" + f"echo 'NVIDIA RTX 2080 Ti, 11264, {driver}'\n" * count + f"exit {not count:d}"
         )
         program.chmod(0o755)
+        machine.visible_gpus.cache_clear()
 
     install(0)
-    return install
+    yield install
+    machine.visible_gpus.cache_clear()
 
 
 def experiment_in(folder, **changes):
@@ -48,6 +50,7 @@ def test_visible_gpus(gpus, monkeypatch):
     assert machine.visible_gpus() == [machine.Gpu("NVIDIA RTX 2080 Ti", 11, "590.48.01")] * 4
     for value, count in {"2,3": 2, "": 0, "0,-1,1": 1, "NoDevFiles": 0}.items():
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", value)
+        machine.visible_gpus.cache_clear()
         assert len(machine.visible_gpus()) == count, value
 
 
