@@ -4,6 +4,8 @@ import json
 import os
 import shutil
 import subprocess
+import zipfile
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -135,6 +137,14 @@ def test_nothing_is_left_to_do():
     output, status = plan("--configfile", "config/demo.yaml")
     assert status == 0
     assert "Nothing to be done" in output
+
+
+def test_its_results_are_packed_with_their_settings_and_run_times(tmp_path):
+    path = tmp_path / "report.zip"
+    output, status = plan("--report", str(path), "--configfile", "config/demo.yaml")
+    assert status == 0, output
+    names = {Path(name).name for name in zipfile.ZipFile(path).namelist()}
+    assert {"report.html", "side_by_side.csv", *(f"{dataset}_table.csv" for dataset in DATASETS)} <= names
 
 
 def test_no_temporary_file_is_left():
