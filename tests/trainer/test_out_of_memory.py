@@ -25,7 +25,12 @@ def fill_gpu(*_arguments, **_options):
 
 @pytest.mark.parametrize(
     "words",
-    ["CUDA error: out of memory", "cuDNN error: CUDNN_STATUS_ALLOC_FAILED", "unable to mmap: Cannot allocate memory"],
+    [
+        "CUDA error: out of memory",
+        "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
+        "GET was unable to find an engine to execute this computation",
+        "unable to mmap: Cannot allocate memory",
+    ],
 )
 def test_full_memory_has_many_words(words):
     assert explain(RuntimeError(words)).startswith(f"out of memory (RuntimeError: {words})")

@@ -20,7 +20,8 @@ class InputError(Exception):
 
 def is_out_of_memory(error) -> bool:
     """Return whether an exception says that memory is full, of the CPU or a GPU; PyTorch's own may be RuntimeErrors."""
-    words = ("out of memory", "allocate memory", "STATUS_ALLOC_FAILED")
+    cudnn = ("STATUS_ALLOC_FAILED", "unable to find an engine to execute this computation")
+    words = ("out of memory", "allocate memory", *cudnn)
     return isinstance(error, MemoryError) or any(word in str(error) for word in words)
 
 
