@@ -35,7 +35,7 @@ def lease(count):
 
     Yields their names as in ``CUDA_VISIBLE_DEVICES``, which is set for this process and its children. To be entered
     before CUDA starts, and once per process: locks of one process do not exclude each other. Raises InputError if the
-    machine, or its part that the scheduler assigned, has fewer than ``count``.
+    machine, or its part that the scheduler assigned, has fewer than ``count``, or MIG instances for more than one.
     """
     candidates = visible()
     if len(candidates) < count:
@@ -43,6 +43,8 @@ def lease(count):
             f"expected {count} GPUs, {len(candidates)} can be used here; request fewer (`--resources gpu=` or the "
             "`gpus` of the dataset in config)"
         )
+    if count > 1 and any(gpu.startswith("MIG-") for gpu in candidates):  # CUDA shows a process one, whatever it names
+        raise InputError("a run cannot use several MIG instances; give --gpus 1, or --resources gpu=1 to snakemake")
     with log_while_waiting(f"waiting for {count} of {len(candidates)} GPUs: other jobs of this machine use them"):
         held = _acquire([_lock_file(gpu) for gpu in candidates], count)
     gpus = [gpu for gpu in candidates if _lock_file(gpu) in held]

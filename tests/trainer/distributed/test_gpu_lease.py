@@ -276,6 +276,14 @@ def test_only_gpus_that_the_scheduler_assigned_are_used(four_gpus, monkeypatch):
         gpu_lease.visible()
 
 
+def test_several_mig_instances_are_refused(four_gpus, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "MIG-8f3c,MIG-9a1d")
+    with pytest.raises(InputError, match=r"several MIG instances; give --gpus 1, .*gpu=1"), gpu_lease.lease(2):
+        pass
+    with gpu_lease.lease(1) as mine:
+        assert mine == ["MIG-8f3c"]
+
+
 @pytest.mark.parametrize(("given", "used"), [(1, 1), (2, 2), (3, 2), (4, 4)])
 def test_gpus_that_do_not_divide_the_micro_batches_stay_free(four_gpus, tmp_path, given, used):
     path = small_run(tmp_path, "charades", machine={"device": "cuda", "world_size": 4}, micro_batches=4)
