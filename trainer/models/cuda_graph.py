@@ -4,6 +4,8 @@ A training step of a micro-batch is about 1,000 kernels. Where the GPU computes 
 one launch for all of them keeps the GPU busy, see benchmarks/README.md.
 """
 
+import gc
+
 import torch
 from torch import nn
 
@@ -52,8 +54,14 @@ def capture(network: Network, run: Run, device: torch.device) -> nn.Module:
     size = run.training.batch_size // run.training.micro_batches, run.clip.num_frames, run.clip.crop, run.clip.crop, 3
     clips = torch.zeros(size, device=device).permute(0, 4, 1, 2, 3)  # as the loader serves them
     buffers = {name: buffer.clone() for name, buffer in network.backbone.named_buffers()}
-    with autocast(device, run.training.precision, cache_enabled=False):
-        passes = torch.cuda.make_graphed_callables(Passes(network.backbone.train()), (clips,))
+    # Up to PyTorch 2.14 only garbage collection frees a graph; during a capture, that would invalidate the capture.
+    gc.collect()
+    gc.disable()
+    try:
+        with autocast(device, run.training.precision, cache_enabled=False):
+            passes = torch.cuda.make_graphed_callables(Passes(network.backbone.train()), (clips,))
+    finally:
+        gc.enable()
     for name, before in buffers.items():  # BatchNorm has seen the zeros
         network.backbone.get_buffer(name).copy_(before)
     for parameter in network.parameters():

@@ -1,11 +1,18 @@
-"""Which runs train by CUDA graphs; tests/gpu checks what these compute."""
+"""Which runs train by CUDA graphs, and what surrounds a capture; tests/gpu checks what graphs compute."""
 
+import gc
+import weakref
+from collections import OrderedDict
+from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 
 import pytest
+import torch
+from torch import nn
 
 from tests.helpers.published_model import run_of
-from trainer.models.cuda_graph import capture_pays
+from trainer.models.cuda_graph import capture, capture_pays
 
 
 def on_gpu(backbone, precision="bfloat16", **machine):
@@ -28,3 +35,22 @@ def on_gpu(backbone, precision="bfloat16", **machine):
 )
 def test_passes_are_captured_where_it_pays(run, pays):
     assert capture_pays(run) is pays
+
+
+@pytest.mark.parametrize("error", [None, RuntimeError])
+def test_garbage_is_collected_before_a_capture_and_not_during_it(error, monkeypatch):
+    network, states = nn.Sequential(OrderedDict(backbone=nn.BatchNorm3d(3))), []
+    garbage = nn.Linear(1, 1)
+    garbage.forward = partial(lambda module: None, garbage)  # a cycle
+    garbage = weakref.ref(garbage)
+
+    def make_graphed_callables(_module, _clips):
+        states.append((garbage() is None, gc.isenabled()))
+        if error:
+            raise error
+
+    monkeypatch.setattr(torch.cuda, "make_graphed_callables", make_graphed_callables)
+    with suppress(RuntimeError):
+        capture(network, run_of("ava"), torch.device("cpu"))
+    assert states == [(True, False)]
+    assert gc.isenabled()
