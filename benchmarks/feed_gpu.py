@@ -7,7 +7,6 @@ The loader reads generated JPEG archives: 640x360 for AVA, 320x180 for Charades.
 do: 1 - fed / bare. On a CPU training takes the loader's cores, so there only "alone" says something.
 """
 
-import gc
 import tempfile
 import time
 from itertools import islice, repeat
@@ -89,12 +88,12 @@ def training_clips(run, video, count):
 def print_row(run, clips, options):
     """Print the clips/s of the loader alone, of the bare step and of the loop with the loader."""
     device, count = torch.device(run.machine.device), run.training.batch_size * options.steps
-    gc.collect()  # the last loader: its threads use the GPU, which a capture forbids
     model, optimizer = loss_and_optimizer(run)
-    micro_batch = noise(run, run.training.batch_size // run.training.micro_batches)
-    bare = count / seconds_of(train(model, optimizer, run, repeat(micro_batch)), options.steps, device)
     loader = training_loader(clips, run)
-    fed = count / seconds_of(train(model, optimizer, run, read_on_device(loader, device)), options.steps, device)
+    micro_batch = noise(run, run.training.batch_size // run.training.micro_batches)
+    bare = count / seconds_of(train(model, optimizer, run, loader, repeat(micro_batch)), options.steps, device)
+    batches = read_on_device(loader, device)
+    fed = count / seconds_of(train(model, optimizer, run, loader, batches), options.steps, device)
     loader.batch_sampler.start(1)
     steps = zip(*[read_batches(loader)] * run.training.micro_batches, strict=True)
     unused = count / seconds_of(steps, options.steps, device)
@@ -104,9 +103,9 @@ def print_row(run, clips, options):
     )
 
 
-def train(model, optimizer, run, batches):
-    """Take training steps, as the trainer does, and yield after each."""
-    losses, group = PendingLosses(None, TrainingState()), alone(torch.device(run.machine.device))
+def train(model, optimizer, run, loader, batches):
+    """Take training steps, as the trainer does, and yield after each; an error names clips of ``loader``."""
+    losses, group = PendingLosses(loader, TrainingState()), alone(torch.device(run.machine.device))
     while True:
         losses.add(train_step(model, optimizer, batches, run, group, losses.state), 0.0)
         losses.read(wait=False)

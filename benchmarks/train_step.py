@@ -27,7 +27,7 @@ from trainer.models.cost import cost
 from trainer.models.cuda_graph import capture
 from trainer.optim import build_optimizer, set_learning_rate
 from trainer.predict import probabilities
-from trainer.step import MicroBatchLoss, PendingLosses, train_step
+from trainer.step import MicroBatchLoss, train_step
 from trainer.utils.environment import processor
 
 # Examples of the full datasets: AVA's key frames in training and test; Charades' videos.
@@ -121,8 +121,8 @@ class Work:
         device = torch.device(run.machine.device)
         with settings(variant):
             captured = capture(self.model, self.run, device) if variant.captured else None
-        self.loss, self.state = MicroBatchLoss(self.model, self.run, captured).to(device), TrainingState()
-        self.losses, self.group = PendingLosses(None, self.state), alone(device)
+        self.loss = MicroBatchLoss(self.model, self.run, captured).to(device)
+        self.group, self.state = alone(device), TrainingState()
         set_learning_rate(self.optimizer, 0.0)  # all variants keep the same weights
         self.clips = run.training.batch_size // run.training.micro_batches
         self.batch = noise(self.run, self.clips)
@@ -132,9 +132,7 @@ class Work:
     def train(self):
         with settings(self.variant):
             if not self.variant.waits:
-                batches = repeat(self.batch)
-                self.losses.add(train_step(self.loss, self.optimizer, batches, self.run, self.group, self.state), 0.0)
-                self.losses.read(wait=False)
+                train_step(self.loss, self.optimizer, repeat(self.batch), self.run, self.group, self.state)
                 return
             for part in range(self.run.training.micro_batches):
                 loss = self.loss(self.batch, part)

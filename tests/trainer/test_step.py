@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from benchmarks import feed_gpu
 from tests.helpers.small_run import training
 from trainer.checkpointing import TrainingState
 from trainer.config import Normalization
@@ -134,3 +135,10 @@ def test_a_loss_that_is_not_finite_names_its_step_and_clips(part, loss):
     message = rf"the loss is {loss} at epoch 1, step 2, learning rate 0\.125, on the clips {names}; look at"
     with pytest.raises(InputError, match=message):
         losses.read()
+
+
+def test_benchmarks_name_a_loss_that_is_not_finite(monkeypatch):
+    monkeypatch.setattr(feed_gpu, "train_step", lambda *_: torch.tensor([np.nan]))
+    loader, run = pending()[0].loader, SimpleNamespace(machine=SimpleNamespace(device="cpu"))
+    with pytest.raises(InputError, match="the loss is nan at epoch 1, step 1"):
+        next(feed_gpu.train(None, None, run, loader, None))
