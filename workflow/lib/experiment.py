@@ -17,7 +17,6 @@ from trainer.datasets import DATASETS
 from trainer.models.backbones import BACKBONES
 from trainer.utils.errors import InputError
 from workflow.lib import validation
-from workflow.lib.film import ffmpeg_version
 from workflow.lib.report import figures
 from workflow.lib.settings import AUTHORS, ROOT
 
@@ -64,6 +63,8 @@ class Experiment:
         """The ffmpeg that cuts and decodes, for paths: an old version cost users 3 mAP."""
         if "ava" not in self.config.datasets or self.existing.ava_frames:
             return "no-ffmpeg"
+        from workflow.lib.film import ffmpeg_version  # the benchmarks of training run without PyAV and ffmpeg
+
         try:
             version = ffmpeg_version(self.config.ffmpeg)
         except InputError as error:

@@ -1,5 +1,7 @@
 """An experiment as plain Python: which films, files, runs, tables and figures a config wants."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -23,6 +25,11 @@ def experiment():
 
 def experiment_of(**changes):
     return Experiment(published(**changes))
+
+
+def test_runs_are_read_without_pyav_and_ffmpeg():
+    code = "import sys; sys.modules |= dict.fromkeys(['av', 'imageio_ffmpeg']); import workflow.lib.experiment"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 
 
 # --- AVA's films and frames ------------------------------------------------------------------------------------------
