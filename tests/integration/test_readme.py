@@ -63,6 +63,19 @@ def test_make_targets():
         assert set(re.findall(r"\bmake (\w+)`", readme.read_text())) <= targets, readme
 
 
+def test_make_gpu_measures_also_if_a_check_fails(tmp_path):
+    """A stand-in for pytest fails where it is not to measure speed."""
+    pytest_here = tmp_path / ".venv/bin/pytest"
+    pytest_here.parent.mkdir(parents=True)
+    pytest_here.write_text('#!/bin/sh\nprintf "%s\\n" "$*" >> calls\ncase "$*" in *"not speed"*) exit 1; esac\n')
+    pytest_here.chmod(0o755)
+    command = ["make", f"--file={ROOT}/Makefile", "--old-file=.venv/done", "gpu"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 2, done.stderr  # make's own
+    calls = (tmp_path / "calls").read_text().splitlines()
+    assert [call.rpartition("-k ")[2] for call in calls] == ["not speed", "speed"]
+
+
 @of_each
 def test_no_place_is_left_to_fill(readme):
     assert not re.findall(r"@[A-Z_]+@|TODO", readme.read_text())
