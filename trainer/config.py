@@ -196,7 +196,7 @@ class Training:
     lr_schedule: Literal["steps", "cosine"] = "steps"
     """`steps`: `base_lr` times the factor of the last milestone; `cosine`: a half wave from `base_lr` to `min_lr`"""
     lr_milestones: Annotated[tuple[Number, ...], Field(min_length=1)] = (0,)
-    """epochs at which a factor of the schedule `steps` begins to hold; the first is 0, the last at most `epochs`"""
+    """epochs at which a factor of the schedule `steps` begins to hold; the first is 0"""
     lr_factors: Annotated[tuple[Number, ...], Field(min_length=1)] = (1,)
     """factors of the schedule `steps`, one for each milestone"""
     min_lr: Number = 0.0
@@ -219,8 +219,6 @@ class Training:
             raise ValueError(f"lr_factors: expected as many as lr_milestones, {len(milestones)}, got {len(factors)}")
         if self.warmup_epochs > self.epochs:
             raise ValueError(f"warmup_epochs: expected at most epochs {self.epochs}, got {self.warmup_epochs}")
-        if self.lr_schedule == "steps" and milestones[-1] > self.epochs:
-            raise ValueError(f"lr_milestones: expected at most epochs {self.epochs}, got {milestones[-1]:g}")
         return self
 
 

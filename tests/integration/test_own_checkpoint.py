@@ -12,7 +12,6 @@ from trainer.models.backbones import build_backbone
 ROW = {
     "recipe": "r2plus1d_frozen",
     "layout": "auto",
-    "bn_eps": "0.001",
     "channel_order": "bgr",
     "mean": "0.4,0.5,0.6",
     "std": "0.2,0.25,0.3",

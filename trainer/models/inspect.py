@@ -51,10 +51,10 @@ def main(argv=None):
             "backbone": backbone,
             "recipe": args.recipe or BACKBONES[backbone].recipe,
             "layout": args.layout,
-            "bn_eps": args.bn_eps,
             "channel_order": args.channel_order,
             "mean": args.mean or BACKBONES[backbone].mean,
             "std": args.std,
+            **({} if args.add is None else {"bn_eps": args.bn_eps}),  # nothing in a file tells it
         }
         row = "  row: " + ", ".join(f"{column} {value}" for column, value in columns.items())
         _print_lines([*_file_lines(backbone, match, entries[match.place.entry]), row])
@@ -89,30 +89,35 @@ def _arguments(argv):
 
 
 def _epsilon(text):
-    return _checked_numbers(text, "a number above 0", lambda number: number > 0, counts=(1,))
+    _numbers(text, "a number above 0", lambda number: number > 0, counts=(1,))
+    return text
 
 
 def _mean(text):
-    return _checked_numbers(text, f"a number at least 0{OF_COLORS}", lambda number: number >= 0)
+    return _of_colors(text, "a number at least 0", lambda number: number >= 0)
 
 
 def _std(text):
-    return _checked_numbers(text, f"a number above 0{OF_COLORS}", lambda number: number > 0)
+    return _of_colors(text, "a number above 0", lambda number: number > 0)
 
 
-def _checked_numbers(text, expected, fits, counts=(1, 3)):
-    """Return ``text``, as it was written, if it is as many finite numbers as one of ``counts`` that all fit."""
+def _of_colors(text, expected, fits):
+    try:
+        check_pixel_scale(max(_numbers(text, f"{expected}{OF_COLORS}", fits, counts=(1, 3))))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(error) from error
+    return text
+
+
+def _numbers(text, expected, fits, counts):
+    """Return the numbers in ``text``; raise ArgumentTypeError unless they are as many as one of ``counts`` and fit."""
     try:
         numbers = [float(part) for part in text.split(",")]
     except ValueError:
         numbers = []
     if len(numbers) not in counts or not all(math.isfinite(number) and fits(number) for number in numbers):
         raise argparse.ArgumentTypeError(f"expected {expected}, got {quoted(text)}")
-    try:
-        check_pixel_scale(max(numbers))
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(error) from error
-    return text
+    return numbers
 
 
 def _print_lines(lines):

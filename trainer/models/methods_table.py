@@ -45,10 +45,13 @@ def add_method(table, label: str, checkpoint, published=PUBLISHED_TABLE, **colum
             raise InputError(f"{column} {value!r}: a table cannot hold it; expected one line without tabs")
     read_label(label.strip(), "label")
     text, header = _read_table(table)
-    use_row = ", or use that row: name the file as in its column checkpoint, and its folder in existing: checkpoints"
-    for path, advice in (table, ""), (published, use_row):
-        if any(row.get("method") == method for row in _rows(path)):
-            raise InputError(f"{path}: has a method {method} already; give another label than {label!r}{advice}")
+    for path in table, published:
+        for known in _rows(path):
+            if known.get("method") == method:
+                advice = f"has a method {method} already; give another label than {label!r}"
+                if path == published and (file := known.get("checkpoint")):
+                    advice += f", or use that row: name the file {file}, and its folder in existing: checkpoints"
+                raise InputError(f"{path}: {advice}")
     with atomic_write(table) as partial:
         partial.write_text(text + "\t".join(row[column] for column in header) + "\n", "utf-8")
     return method

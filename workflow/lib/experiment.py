@@ -94,13 +94,33 @@ class Experiment:
         """Return the path of a video's film."""
         if video not in self.films:
             raise InputError(f"{video}: not a video of config: ava: films")
+        if self.existing.ava_films:
+            self._check_own("ava_films")
         return f"{self.films_folder}/{self.films[video]}"
 
     def cut(self, video: str) -> str:
         """Return the path of a video's cut: ours, or the user's, which has the film's name."""
         if self.existing.ava_cuts:
+            self._check_own("ava_cuts")
             return f"{self.existing.ava_cuts}/{self.films[video]}"
         return f"{self.cuts_folder}/{video}.nut"
+
+    @cache  # noqa: B019, as it looks through a folder, and there is one experiment in a process
+    def _check_own(self, key):
+        """Raise InputError if the user's folder of films or cuts lacks one whose frames AVA's lists still need."""
+        if Path(self.lists, "ava_frames.csv").exists():
+            return
+        folder, missing = getattr(self.existing, key), []
+        for video, film in self.films.items():
+            steps = (f"{folder}/{film}", f"{self.cuts_folder}/{video}.nut", f"{self.frames_folder}/{video}.tar")
+            if not any(Path(path).exists() for path in steps):
+                missing.append(video)
+        if missing:
+            names = ", ".join(missing[:10]) + ", ..." * bool(missing[10:])
+            raise InputError(
+                f"config: existing: {key}: {folder}: lacks {len(missing)} of the {len(self.films)} videos selected: "
+                f"{names}; add their files, or exclude them (config: ava: exclude_videos)"
+            )
 
     @property
     def cut_window(self) -> tuple[int, int]:
@@ -222,7 +242,7 @@ class Experiment:
         """Return the options by which `trainer.models.inspect` reports a method's row."""
         row = self.method(method)
         options = []
-        for column in ("backbone", "recipe", "layout", "bn_eps", "channel_order", "mean", "std"):
+        for column in ("backbone", "recipe", "layout", "channel_order", "mean", "std"):
             values = row[column] if isinstance(row[column], tuple) else [row[column]]
             options.append(f"--{column.replace('_', '-')}={','.join(map(str, values))}")
         return options
@@ -312,27 +332,8 @@ class Experiment:
         for folder in (ROOT, Path.cwd()):
             validation.check_checkout(folder)
         validation.check_existing(self.config, self.methods)
-        self._check_films()
         for dataset in self.config.datasets:
             validation.check_trained(self.run_folders(dataset, *self.methods.index))
-
-    def _check_films(self):
-        """Raise InputError if the user's folder of films or cuts lacks one whose frames AVA's lists still need."""
-        key = "ava_cuts" if self.existing.ava_cuts else "ava_films"
-        folder, lists = getattr(self.existing, key), Path(self.lists, "ava_frames.csv")
-        if not folder or self.existing.ava_frames or "ava" not in self.config.datasets or lists.exists():
-            return
-        missing = []
-        for video, film in self.films.items():
-            steps = (f"{folder}/{film}", self.cut(video), f"{self.frames_folder}/{video}.tar")
-            if not any(Path(path).exists() for path in steps):
-                missing.append(video)
-        if missing:
-            names = ", ".join(missing[:10]) + ", ..." * bool(missing[10:])
-            raise InputError(
-                f"config: existing: {key}: {folder}: lacks {len(missing)} of the {len(self.films)} videos selected: "
-                f"{names}; add their files, or exclude them (config: ava: exclude_videos)"
-            )
 
     def check_cluster(self):
         """Raise InputError if a path cannot be handed to the jobs of a cluster."""

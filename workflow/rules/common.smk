@@ -12,15 +12,13 @@ def unless_deleted(kind, path):
 
 
 def get_film(wildcards):
-    return EXPERIMENT.film(wildcards.video)
+    with exit_on_input_error():
+        return EXPERIMENT.film(wildcards.video)
 
 
 def get_cut(wildcards):
-    return EXPERIMENT.cut(wildcards.video)
-
-
-def get_frames_folder(wildcards):
-    return config["existing"][f"{wildcards.dataset}_frames"]
+    with exit_on_input_error():
+        return EXPERIMENT.cut(wildcards.video)
 
 
 def get_frame_separator(wildcards):

@@ -80,7 +80,7 @@ rule index_charades:
 rule index_folder:
     """Count the loose frames in a user's folder."""
     input:
-        get_frames_folder,
+        lookup("existing/{dataset}_frames", within=config),
     output:
         videos="<lists>/{dataset}_folder.csv",
     log:

@@ -62,7 +62,7 @@ def test_the_command_finds_the_backbone_that_fits(name, hollow, tmp_path, capsys
     assert "  not used fc: 1 tensor, 0.20 M numbers, first fc.weight [400, 512]" in content
     record = BACKBONES[name]
     pixels = f"channel_order rgb, mean {record.mean}, std 0.225"
-    assert content[-1] == f"  row: backbone {name}, recipe {record.recipe}, layout auto, bn_eps 1e-5, {pixels}"
+    assert content[-1] == f"  row: backbone {name}, recipe {record.recipe}, layout auto, {pixels}"
 
 
 def test_the_command_tells_what_an_incomplete_backbone_lacks(hollow, tmp_path, capsys):
@@ -138,7 +138,7 @@ def test_add_to_the_default_table(hollow, tmp_path, capsys, monkeypatch):
     *_, row = (tmp_path / "local_methods.tsv").read_text().splitlines()
     assert row == f"mine\tMine\tsupervised\t{path}\t\tsupervised\tr2plus1d_18_tclr\tlong\t1e-3\tbgr\t0.1,0.2,0.3\t0.5"
     lines = capsys.readouterr().out.splitlines()
-    pixels = "bn_eps 1e-3, channel_order bgr, mean 0.1,0.2,0.3, std 0.5"
+    pixels = "channel_order bgr, mean 0.1,0.2,0.3, std 0.5, bn_eps 1e-3"
     assert f"  row: backbone r2plus1d_18_tclr, recipe long, layout supervised, {pixels}" in lines and "" not in lines
     assert lines[-3:] == [
         f"added mine to {tmp_path}/local_methods.tsv; recipe long must stand in config/local.yaml; next:",
@@ -157,6 +157,7 @@ def test_add_to_the_default_table(hollow, tmp_path, capsys, monkeypatch):
         ("--std", "0.2,0.2,0", NUMBERS.format("above 0")),
         ("--std", "inf", NUMBERS.format("above 0")),
         ("--bn-eps", "1e-3,1e-3,1e-3", "a number above 0, got '{}'"),
+        ("--bn-eps", "0", "a number above 0, got '{}'"),
         ("--mean", "123.675,116.28,103.53", "numbers of pixels in [0, 1], got 123.675; divide mean and std by 255"),
     ],
 )

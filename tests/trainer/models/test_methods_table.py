@@ -57,8 +57,12 @@ def test_an_id_that_is_there_already(tmp_path):
     before = table.read_text()
     with pytest.raises(InputError, match=f"{table}: has a method mine already; give another label than 'mine!'$"):
         add_method(table, "mine!", tmp_path / "a.pth")
-    with pytest.raises(InputError, match=f"{PUBLISHED_TABLE}: has .* or use that row: name the file as in"):
+    with pytest.raises(InputError, match=f"{PUBLISHED_TABLE}: has .* or use that row: name the file .*0199.*, and its"):
         add_method(table, "MoCo", tmp_path / "a.pth")
+    with pytest.raises(
+        InputError, match=f"{PUBLISHED_TABLE}: has a method scratch already; give another .* 'scratch'$"
+    ):
+        add_method(table, "scratch", tmp_path / "a.pth")
     assert table.read_text() == before
 
 

@@ -69,7 +69,7 @@ def test_what_is_in_the_file_and_what_to_write_into_the_row(methods, shapes, lef
     assert positions == "  position table: " + ("in the file" if in_file else absent)
     assert norm.endswith(", fine-tuned after the mean over tokens") == any("fc_norm." in name for name in shapes)
     pixels = "channel_order rgb, mean 0.4814576,0.4546922,0.4038435, std 0.225"
-    assert row == f"  row: backbone {settings}, layout auto, bn_eps 1e-5, {pixels}"
+    assert row == f"  row: backbone {settings}, layout auto, {pixels}"
     assert verdict.startswith(f"fits {settings.partition(',')[0]} whole: {160 + in_file + (size[:2] == '24') * 156} ")
     unused = {group: int(count) for group, count in re.findall(r"not used (\S+): (\d+) tensor", "\n".join(content))}
     left_over = [name for name in left_over if not USED_HERE.fullmatch(name)]
