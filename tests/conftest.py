@@ -1,10 +1,12 @@
 """The order of the tests, and what they inherit."""
 
+import os
 import signal
 
 
 def pytest_configure():
-    """Give signals their default effects: under nohup or in the background some are ignored, which programs respect."""
+    """Give signals their default effects, which under nohup some lack, and let output be buffered, as users have it."""
+    os.environ.pop("PYTHONUNBUFFERED", None)
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
         if signal.getsignal(number) == signal.SIG_IGN:
             signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)

@@ -26,8 +26,7 @@ EPOCHS = 100  # of one step each
 TRIED = {  # by number of ranks
     1: "out_of_memory worker_killed worker_stopped results_read_only lock_deleted main_killed"
     " SIGINT SIGQUIT SIGHUP SIGTERM_to_all SIGTERM_while_waiting",
-    2: "exception worker_killed rank_1_killed results_read_only main_killed SIGTERM SIGINT_to_all SIGTERM_while_waiting"
-    " stall",
+    2: "exception rank_1_killed main_killed SIGTERM SIGINT_to_all stall",
 }
 
 # --- Runs ------------------------------------------------------------------------------------------------------------

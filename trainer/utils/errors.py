@@ -46,3 +46,5 @@ def print_error(words):
     except OSError:
         with suppress(OSError, ValueError):
             os.write(int(os.environ.get("VSSL_STDERR", "")), f"{line}\n".encode(errors="backslashreplace"))
+        with suppress(OSError, ValueError):  # else Python fails to write its buffer at exit: status 120
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
