@@ -139,7 +139,8 @@ VIDEOS = {1: (*NO_WHOLE_NUMBERS, "-1", "0", "99"), 2: (*NO_WHOLE_NUMBERS, "-1", 
 def list_videos(folder):
     available = frames_in_one_archive(folder / "charades.tar", folder / "index.npy", folder / "videos.csv")
     output = {name: folder / f"list_{name}.csv" for name in ("frames", "train", "val")}
-    list_charades(available, {"train": folder / "train.csv", "val": folder / "val.csv"}, output)
+    source = {"train": folder / "train.csv", "val": folder / "val.csv", "archive": folder / "charades.tar"}
+    list_charades(available, source, output)
     return [path.read_text() for path in output.values()]
 
 

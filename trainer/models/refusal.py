@@ -67,7 +67,7 @@ def refusal(path, entries, layout, match, expected) -> str:
         )
         sentences += _listed("Names in the file begin with", groups)
         first = (f"{shown(n)} {shortened(str(list(t.shape)))}" for named in entries.values() for n, t in named.items())
-        sentences += _listed("First tensors", first, 10)
+        sentences += _listed("First tensors", first, 5)
     return " ".join([*sentences, *_advice(path, entries, layout, backbone, close)])
 
 
