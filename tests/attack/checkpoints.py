@@ -42,7 +42,7 @@ def tiny_backbone():
     return backbone
 
 
-BACKBONES["tiny"] = Backbone(tiny_backbone, 8, 1, 1, 1, "r2plus1d")
+BACKBONES["tiny"] = Backbone(tiny_backbone, 8, 1, 1, "r2plus1d")
 
 
 def make_checkpoints(folder):

@@ -31,7 +31,7 @@ if {"trainer.train", "trainer.evaluate"} & set(sys.orig_argv):
         from torch import nn
         return nn.Sequential(nn.Conv3d(3, 8, 3, 2, 1, bias=False), nn.BatchNorm3d(8), nn.ReLU(inplace=True))
 
-    backbones.BACKBONES["tiny"] = backbones.Backbone(build, 8, 2, 2, 1, "r2plus1d")
+    backbones.BACKBONES["tiny"] = backbones.Backbone(build, 8, 2, 2, "r2plus1d")
     if os.environ["VSSL_TEST_FAULT"] and os.environ.get("LOCAL_RANK", "0") == os.environ["VSSL_TEST_RANK"]:
         import time
         from pathlib import Path

@@ -31,7 +31,6 @@ class Backbone:
     channels: int  # of the features
     time_stride: int  # frames of a clip per frame of its features
     space_stride: int  # pixels of a clip per pixel of its features
-    megabytes: int  # of the final weights of a run
     recipe: str  # how it is fine-tuned unless a row of the methods table says otherwise; a name of config/recipes.yaml
     depth: int | None = None  # blocks of a transformer like VideoMAE's; None: without drop path and layer decay
     num_frames: int | None = None  # of a clip, where only one length fits
@@ -108,19 +107,19 @@ def _transformer(**size):
 VIDEOMAE_MEAN = "0.4814576,0.4546922,0.4038435"  # of VideoMAE's AVA code: 122.7717, 115.9465 and 102.9801 of 255
 
 
-def _vit(width, depth, heads, megabytes, tubelet=2, recipe="vit"):
+def _vit(width, depth, heads, tubelet=2, recipe="vit"):
     """Return the record of a transformer that was pre-trained on grids of 8 x 14 x 14 tokens, of 16 x 16 px each."""
     build = partial(_transformer, width=width, depth=depth, heads=heads, tubelet=tubelet)
-    return Backbone(build, width, tubelet, 16, megabytes, recipe, depth, 8 * tubelet, VIDEOMAE_MEAN)
+    return Backbone(build, width, tubelet, 16, recipe, depth, 8 * tubelet, VIDEOMAE_MEAN)
 
 
 BACKBONES = {
-    "r2plus1d_18": Backbone(partial(_video_resnet, "r2plus1d_18"), 512, 8, 16, 125, "r2plus1d"),
-    "r2plus1d_18_tclr": Backbone(_r2plus1d_18_tclr, 512, 4, 16, 125, "r2plus1d"),
-    "r3d_18": Backbone(partial(_video_resnet, "r3d_18"), 512, 8, 16, 133, "r2plus1d"),
-    "mc3_18": Backbone(partial(_video_resnet, "mc3_18"), 512, 1, 16, 46, "r2plus1d"),  # layers 2 to 4: frame by frame
-    "vit_s_16": _vit(384, 12, 6, 90),
-    "vit_b_16": _vit(768, 12, 12, 350),
-    "vit_l_16": _vit(1024, 24, 16, 1222),
-    "vit_b_16_umt": _vit(768, 12, 12, 347, tubelet=1, recipe="vit_8_frames"),  # 8 frames, each its own time step
+    "r2plus1d_18": Backbone(partial(_video_resnet, "r2plus1d_18"), 512, 8, 16, "r2plus1d"),
+    "r2plus1d_18_tclr": Backbone(_r2plus1d_18_tclr, 512, 4, 16, "r2plus1d"),
+    "r3d_18": Backbone(partial(_video_resnet, "r3d_18"), 512, 8, 16, "r2plus1d"),
+    "mc3_18": Backbone(partial(_video_resnet, "mc3_18"), 512, 1, 16, "r2plus1d"),  # layers 2 to 4: frame by frame
+    "vit_s_16": _vit(384, 12, 6),
+    "vit_b_16": _vit(768, 12, 12),
+    "vit_l_16": _vit(1024, 24, 16),
+    "vit_b_16_umt": _vit(768, 12, 12, tubelet=1, recipe="vit_8_frames"),  # 8 frames, each its own time step
 }

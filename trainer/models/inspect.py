@@ -54,8 +54,9 @@ def main(argv=None):
             "channel_order": args.channel_order,
             "mean": args.mean or BACKBONES[backbone].mean,
             "std": args.std,
-            **({} if args.add is None else {"bn_eps": args.bn_eps}),  # nothing in a file tells it
         }
+        if args.add is not None:
+            columns["bn_eps"] = args.bn_eps  # no file tells it
         row = "  row: " + ", ".join(f"{column} {value}" for column, value in columns.items())
         _print_lines([*_file_lines(backbone, match, entries[match.place.entry]), row])
         print(f"fits {backbone} whole: {len(match.keys)} tensors{counters}; {match.place}{as_published(match.place)}")

@@ -133,8 +133,8 @@ def _most_parts(names):
 
 
 def _is_momentum_copy(prefix, keys):
-    copies = [(copy, trained) for copy, names in MOMENTUM_COPIES.items() if copy in prefix for trained in names]
-    originals = [prefix.replace(copy, trained) for copy, trained in copies]
+    copies = {copy: names for copy, names in MOMENTUM_COPIES.items() if copy in prefix}
+    originals = [prefix.replace(copy, trained) for copy, names in copies.items() for trained in names]
     return any(key.startswith(original) for original in originals for key in keys)
 
 

@@ -46,12 +46,11 @@ def add_method(table, label: str, checkpoint, published=PUBLISHED_TABLE, **colum
     read_label(label.strip(), "label")
     text, header = _read_table(table)
     for path in table, published:
-        for known in _rows(path):
-            if known.get("method") == method:
-                advice = f"has a method {method} already; give another label than {label!r}"
-                if path == published and (file := known.get("checkpoint")):
-                    advice += f", or use that row: name the file {file}, and its folder in existing: checkpoints"
-                raise InputError(f"{path}: {advice}")
+        for known in (row for row in _rows(path) if row.get("method") == method):
+            advice = f"give another label than {label!r}"
+            if path == published and (file := known.get("checkpoint")):
+                advice += f", or use that row: name the file {file}, and its folder in existing: checkpoints"
+            raise InputError(f"{path}: has a method {method} already; {advice}")
     with atomic_write(table) as partial:
         partial.write_text(text + "\t".join(row[column] for column in header) + "\n", "utf-8")
     return method

@@ -16,6 +16,7 @@ from trainer import config as run_config
 from trainer.datasets import DATASETS
 from trainer.models.backbones import BACKBONES
 from trainer.utils.errors import InputError
+from trainer.utils.text import listed
 from workflow.lib import validation
 from workflow.lib.report import figures
 from workflow.lib.settings import AUTHORS, ROOT
@@ -116,10 +117,9 @@ class Experiment:
             if not any(Path(path).exists() for path in steps):
                 missing.append(video)
         if missing:
-            names = ", ".join(missing[:10]) + ", ..." * bool(missing[10:])
             raise InputError(
                 f"config: existing: {key}: {folder}: lacks {len(missing)} of the {len(self.films)} videos selected: "
-                f"{names}; add their files, or exclude them (config: ava: exclude_videos)"
+                f"{listed(missing, 10)}; add their files, or exclude them (config: ava: exclude_videos)"
             )
 
     @property

@@ -62,7 +62,7 @@ def _split_numbers(cell):
     return tuple(cell.split(",")) if isinstance(cell, str) and "," in cell else cell
 
 
-Channel = Annotated[float, Field(ge=0), AfterValidator(check_pixel_scale)]
+Mean = Annotated[float, Field(ge=0), AfterValidator(check_pixel_scale)]
 Spread = Annotated[float, Field(gt=0), AfterValidator(check_pixel_scale)]
 PlannedPath = Annotated[PathText, AfterValidator(check_path)]  # becomes part of the paths of a rule
 Label = Annotated[Text, AfterValidator(check_label)]  # a cell of tables, also of those that spreadsheets open
@@ -260,7 +260,7 @@ class MethodRow:
     """epsilon of BatchNorm. CtP was pre-trained with 1e-3; the released code runs 1e-5"""
     channel_order: Literal["rgb", "bgr"]
     """order of the input's color channels. TCLR was pre-trained on BGR; the released configs feed RGB"""
-    mean: Annotated[Channel | tuple[Channel, Channel, Channel], BeforeValidator(_split_numbers)]
+    mean: Annotated[Mean | tuple[Mean, Mean, Mean], BeforeValidator(_split_numbers)]
     """subtracted from pixels in [0, 1]: a number, or red,green,blue. TCLR was pre-trained without normalization; the
     released configs normalize"""
     std: Annotated[Spread | tuple[Spread, Spread, Spread], BeforeValidator(_split_numbers)]

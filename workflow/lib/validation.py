@@ -111,8 +111,8 @@ def own_file(row) -> Path | None:
 def check_trained(runs: dict[str, dict]):
     """Raise InputError if a folder holds another run than config wants, trained on GPUs.
 
-    Snakemake would delete its weights and train again. ``runs``: the settings of each run by its folder, in the shape
-    of `trainer.config.Run`.
+    Snakemake would delete its weights and train again. A deleted resume.pth of such a run is linked to model.pth again,
+    by a dry run, too. ``runs``: the settings of each run by its folder, in the shape of `trainer.config.Run`.
     """
     for folder, run in runs.items():
         model, resume, path = (Path(folder, name) for name in ("model.pth", "resume.pth", "config.yaml"))

@@ -1,5 +1,6 @@
 # Reads the experiment and answers what rules ask about their inputs. The logic is in workflow/lib/experiment.py.
 
+from trainer.datasets import DATASETS
 from workflow.lib.experiment import AVA_ANNOTATIONS, Experiment, local_paths
 from workflow.lib.granted import granted_gpus
 

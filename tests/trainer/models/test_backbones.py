@@ -37,16 +37,12 @@ def test_features_of_the_video_resnets(name, frames):
 
 
 @pytest.mark.parametrize("name", BACKBONES)
-def test_features_and_size_are_as_the_record_says(name):
+def test_features_are_as_the_record_says(name):
     record, clip = BACKBONES[name], (BACKBONES[name].num_frames or 32, 96, 128)
     with torch.device("meta"):
-        backbone = build_backbone(name).eval()
-        features = backbone(torch.zeros(1, 3, *clip))
+        features = build_backbone(name).eval()(torch.zeros(1, 3, *clip))
     strides = (record.time_stride, record.space_stride, record.space_stride)
     assert features.shape == (1, record.channels, *(-(-size // by) for size, by in zip(clip, strides, strict=True)))
-    assert sum(tensor.nbytes for tensor in backbone.state_dict().values()) / 1e6 == pytest.approx(
-        record.megabytes, 0.01
-    )
 
 
 def test_records_are_read_without_pytorch():

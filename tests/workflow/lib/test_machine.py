@@ -10,15 +10,17 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
 from tests.helpers.config import published
+from trainer.models.backbones import BACKBONES, build_backbone
 from trainer.utils.errors import InputError
 from workflow import doctor
 from workflow.lib import machine
 from workflow.lib.experiment import Experiment
 from workflow.lib.machine_warnings import NO_GPU, check_machine, machine_warnings, source_warnings
-from workflow.lib.remaining import GB, remaining
+from workflow.lib.remaining import GB, WEIGHT_BYTES, remaining
 
 
 @pytest.fixture
@@ -75,6 +77,14 @@ def test_strict_makes_warnings_errors(gpus, tmp_path, monkeypatch):
     assert check_machine(experiment_in(tmp_path), jobs_run_here=True) == [NO_GPU]
     with pytest.raises(InputError, match=r"^no GPU is visible, .* It is an error as config sets `strict`$"):
         check_machine(experiment_in(tmp_path, strict=True), jobs_run_here=True)
+
+
+def test_the_sizes_of_weights_are_those_of_the_networks():
+    assert list(WEIGHT_BYTES) == list(BACKBONES)
+    for name, size in WEIGHT_BYTES.items():
+        with torch.device("meta"):
+            backbone = build_backbone(name)
+        assert sum(tensor.nbytes for tensor in backbone.state_dict().values()) == pytest.approx(size, 0.01)
 
 
 def test_disk_for_what_is_still_to_be_made(tmp_path, monkeypatch):
