@@ -1,6 +1,5 @@
 """The processes of one run: this one's rank and device, and what they exchange."""
 
-import logging
 import os
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,8 +12,6 @@ from trainer.config import Run
 from trainer.distributed.launch import bind_to_launcher, is_rank
 from trainer.distributed.lifetime import end_with_peers
 from trainer.utils.errors import InputError
-
-log = logging.getLogger("trainer")
 
 TIMEOUT = timedelta(hours=1)  # of one collective call: a rank may wait while another reads from a slow file system
 
@@ -55,29 +52,12 @@ def set_precision(precision):
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
 
 
-def warn_of_cudnn(version):
-    """Log a warning if cuDNN ``version`` (e.g. 91002) is one whose bfloat16 3D convolutions are wrong.
-
-    PyTorch avoids them, several times as slowly, where memory is channels-first: clips smaller than those of the
-    recipes (pytorch/pytorch issues 163539, 166122).
-    """
-    if version in range(90800, 91500):
-        log.warning(
-            "cuDNN %d.%d: bfloat16 convolutions of small clips are slow; install nvidia-cudnn 9.15 or newer, or set "
-            "training: precision: tf32",
-            version // 10000,
-            version % 10000 // 100,
-        )
-
-
 @contextmanager
 def join(run: Run):
     """Yield the ProcessGroup of this process, with the threads, device and precision of ``run`` set."""
     machine = run.machine
     torch.set_num_threads(machine.threads)
     set_precision(run.training.precision)
-    if machine.device == "cuda" and run.training.precision == "bfloat16":
-        warn_of_cudnn(torch.backends.cudnn.version())
     if not is_rank():
         yield ProcessGroup(0, 1, torch.device(machine.device))
         return

@@ -14,13 +14,15 @@ from trainer.config import Clip
 LARGE_CLIP = 16 * 112 * 112
 
 
-def choose_layout(backbone: nn.Module, clip: Clip):
-    """Have ``backbone`` compute over channels-last memory if training clips are large, else over channels-first memory.
+def choose_layout(backbone: nn.Module, clip: Clip, precision: str):
+    """Have ``backbone`` compute over channels-last memory, small clips in float32 or TF32 over channels-first memory.
 
-    Over channels-last memory, convolutions over space or time alone, and BatchNorm, are 2D ones.
+    Over channels-last memory, convolutions over space or time alone, and BatchNorm, are 2D ones. In bfloat16 all clips
+    are computed so: of 3D convolutions, cuDNN 9.8 to 9.14 has none over channels-first memory that PyTorch uses
+    (pytorch/pytorch issues 163539, 166122), and on a CPU PyTorch 2.15's gradients of those over two frames are wrong.
     """
     layout = torch.contiguous_format
-    if clip.num_frames * clip.crop**2 >= LARGE_CLIP:
+    if precision == "bfloat16" or clip.num_frames * clip.crop**2 >= LARGE_CLIP:
         layout = torch.channels_last_3d
         for module in backbone.modules():
             _flatten(module)

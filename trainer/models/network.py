@@ -51,7 +51,7 @@ def build_model(run: config.Run) -> Network:
     """Build the randomly initialized network of a run; raise InputError if its settings do not fit the backbone."""
     model = run.model
     backbone = build_backbone(model.backbone, model.bn_eps, model.drop_path, run.machine.activation_checkpointing)
-    choose_layout(backbone, run.clip)
+    choose_layout(backbone, run.clip, run.training.precision)
     record = BACKBONES[model.backbone]
     if problem := record.misfit(run.clip, model.drop_path, run.training.layer_decay):
         raise InputError(f"{problem}, with backbone {model.backbone}")
