@@ -196,7 +196,7 @@ class Training:
     lr_schedule: Literal["steps", "cosine"] = "steps"
     """`steps`: `base_lr` times the factor of the last milestone; `cosine`: a half wave from `base_lr` to `min_lr`"""
     lr_milestones: Annotated[tuple[Number, ...], Field(min_length=1)] = (0,)
-    """epochs at which a factor of the schedule `steps` begins to hold; the first is 0"""
+    """epochs at which a factor of the schedule `steps` begins to hold, from 0 to at most `epochs`"""
     lr_factors: Annotated[tuple[Number, ...], Field(min_length=1)] = (1,)
     """factors of the schedule `steps`, one for each milestone"""
     min_lr: Number = 0.0
@@ -215,6 +215,8 @@ class Training:
             )
         if milestones != sorted({0, *milestones}):
             raise ValueError(f"lr_milestones: expected numbers that ascend from 0, got {milestones}")
+        if self.lr_schedule == "steps" and milestones[-1] > self.epochs:
+            raise ValueError(f"lr_milestones: expected at most epochs {self.epochs}, got {milestones}")
         if len(factors) != len(milestones):
             raise ValueError(f"lr_factors: expected as many as lr_milestones, {len(milestones)}, got {len(factors)}")
         if self.warmup_epochs > self.epochs:

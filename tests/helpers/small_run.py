@@ -22,7 +22,7 @@ def training(**changes):
         "micro_batches": 2,
         "epochs": 3,
         "base_lr": 0.01,
-        "lr_milestones": (0, 2),
+        "lr_milestones": (0, min(2, changes.get("epochs", 3))),
         "lr_factors": (1, 0.1),
         "warmup_epochs": 1,
         "warmup_start_lr": 0.001,

@@ -17,6 +17,7 @@ from workflow.lib.training_hours import MEASURED_GPU, PREDICTED, hours_at_once, 
 from workflow.lib.validation import read_run
 
 GPU = Gpu("NVIDIA RTX 2080 Ti", 11, "590.48.01")
+SHORT = {"epochs": 5, "lr_milestones": [0], "lr_factors": [1]}
 H100 = Gpu(MEASURED_GPU, 80, "590.48.01")
 
 
@@ -50,7 +51,7 @@ def test_reported_hours_follow_gpus_and_epochs(tmp_path):
     experiment = experiment_in(tmp_path)
     for gpus, of_ava in {0: 8, 8: 8, 4: 8, 3: 16, 2: 16, 1: 32}.items():  # 3 do not divide 4 micro-batches
         assert hours(experiment, gpus) == {("ava", "r2plus1d"): of_ava, ("charades", "r2plus1d"): 8}
-    short = experiment_in(tmp_path, recipes={"r2plus1d": {"ava": {"training": {"epochs": 5}}}})
+    short = experiment_in(tmp_path, recipes={"r2plus1d": {"ava": {"training": SHORT}}})
     assert hours(short, 4)["ava", "r2plus1d"] == 2
 
 
@@ -62,7 +63,7 @@ def test_hours_on_the_measured_gpu_are_those_that_its_steps_predict(tmp_path):
     predicted, reported = "predicted from steps on one H100", "reported by the authors on 4 GTX 1080 Ti"
     assert found([H100]) == [(18.4, predicted), (0.8, predicted)]
     assert found([H100] * 4)[0] == (18.4 / 4, predicted)
-    assert found([H100], precision="bfloat16", epochs=5)[0] == (3.8 / 4, predicted)
+    assert found([H100], precision="bfloat16", **SHORT)[0] == (3.8 / 4, predicted)
     assert found([H100, GPU])[0] == (16, reported)
 
 
@@ -110,5 +111,5 @@ def test_a_run_of_another_recipe_is_still_to_be_trained(tmp_path):
     assert remaining(experiment).runs == trainings(experiment, [GPU] * 4)[0].left == 10
     faster = experiment_in(tmp_path, datasets=["ava"], machine={"workers": 3})
     assert remaining(faster).runs == 10
-    short = experiment_in(tmp_path, datasets=["ava"], recipes={"r2plus1d": {"ava": {"training": {"epochs": 5}}}})
+    short = experiment_in(tmp_path, datasets=["ava"], recipes={"r2plus1d": {"ava": {"training": SHORT}}})
     assert remaining(short).runs == trainings(short, [GPU] * 4)[0].left == 11
