@@ -34,3 +34,14 @@ def test_finished_jobs_leave_no_threads(tmp_path):
         status = process.wait()
     assert status == 0
     assert threads < 14
+
+
+@pytest.mark.long
+def test_a_limit_of_jobs_that_was_given_is_kept(tmp_path):
+    folder = write_run(tmp_path, TRAINER)
+    command = [SNAKEMAKE, "-s", ROOT / "workflow/Snakefile", "--cores", "4", "--max-jobs-per-timespan", "1/1s"]
+    configs = [f"{RUNS}{run}/config.yaml" for run in range(2)]
+    found = subprocess.run(
+        [*command, *configs, "--configfile", "settings.yaml"], cwd=folder, check=True, capture_output=True, text=True
+    )
+    assert "Job rate limit reached" in found.stderr

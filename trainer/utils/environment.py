@@ -39,12 +39,14 @@ def gpus() -> dict:
 
 def commit() -> str:
     """Return the commit of this checkout as text, and whether files differ from it."""
+    root = Path(__file__).resolve().parents[2]
 
     def git(*words):
-        folder = Path(__file__).parent
-        return subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, check=True).stdout.strip()
+        return subprocess.run(["git", *words], cwd=root, capture_output=True, text=True, check=True).stdout.strip()
 
     try:
+        if Path(git("rev-parse", "--show-toplevel")) != root:  # installed below another project's checkout
+            return "not a git checkout"
         changed = ", with local changes" if git("status", "--porcelain", "--untracked-files=no") else ""
         return git("log", "-1", "--format=commit %h of %cs") + changed
     except (OSError, subprocess.CalledProcessError):  # no git, or unpacked from an archive

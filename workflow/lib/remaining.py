@@ -52,7 +52,7 @@ def remaining(experiment: Experiment) -> Remaining:
             disk[cache or config.data] += CHARADES_BYTES
     runs = [experiment.run_folders(dataset, *experiment.methods.index) for dataset in config.datasets]
     left = [run for folders in runs for folder, run in folders.items() if not is_trained(folder, run)]
-    disk[config.results] += sum(WEIGHT_BYTES[run["model"]["backbone"]] for run in left)
+    disk[config.results] += sum(WEIGHT_BYTES.get(run["model"]["backbone"], max(WEIGHT_BYTES.values())) for run in left)
     return Remaining(dict(disk), len(left))
 
 

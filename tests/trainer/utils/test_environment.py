@@ -22,7 +22,8 @@ def test_commit_of_a_checkout_and_of_none(monkeypatch, tmp_path):
     def git(*words):
         subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@b", *words], cwd=tmp_path, check=True)
 
-    monkeypatch.setattr(environment, "__file__", str(tmp_path / "environment.py"))
+    monkeypatch.setattr(environment, "__file__", str(tmp_path / "trainer/utils/environment.py"))
+    (tmp_path / "trainer/utils").mkdir(parents=True)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     assert environment.commit() == "not a git checkout"
     (tmp_path / "file").write_text("1")
@@ -31,3 +32,7 @@ def test_commit_of_a_checkout_and_of_none(monkeypatch, tmp_path):
     assert environment.commit().startswith("commit ") and "local changes" not in environment.commit()
     (tmp_path / "file").write_text("2")
     assert environment.commit().endswith("with local changes")
+    installed = tmp_path / ".venv/lib/trainer/utils"  # in the checkout of another project
+    installed.mkdir(parents=True)
+    monkeypatch.setattr(environment, "__file__", str(installed / "environment.py"))
+    assert environment.commit() == "not a git checkout"

@@ -87,6 +87,12 @@ def test_the_sizes_of_weights_are_those_of_the_networks():
         assert sum(tensor.nbytes for tensor in backbone.state_dict().values()) == pytest.approx(size, 0.01)
 
 
+def test_a_backbone_of_unknown_size_counts_as_the_largest(tmp_path, monkeypatch):
+    known = remaining(experiment_in(tmp_path)).disk[str(tmp_path / "results")]
+    monkeypatch.delitem(WEIGHT_BYTES, "r2plus1d_18")
+    assert remaining(experiment_in(tmp_path)).disk[str(tmp_path / "results")] > known
+
+
 def test_disk_for_what_is_still_to_be_made(tmp_path, monkeypatch):
     experiment = experiment_in(tmp_path)
     cuts = 157 * 901 / 1801  # GB, if no film were longer than its window's end
