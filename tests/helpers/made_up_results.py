@@ -11,7 +11,7 @@ import yaml
 from trainer.config import Run, score_fingerprint
 from trainer.metrics.bootstrap import interval
 from trainer.utils import settings
-from workflow.lib.report.results import read_results
+from workflow.lib.report.results import read_results, scored
 
 ALIKE = {"recipe": "r2plus1d", "group": "r2plus1d", "backbone": "r2plus1d_18"}
 METHODS = {
@@ -36,6 +36,11 @@ CLASSES = ["bend/bow (at the waist)", "talk to (e.g., self, a person, a group)",
 def run_config(dataset, method, seed):
     """Return a run's settings in the shape of `trainer.config.Run`."""
     return RUN | {"dataset": dataset, "method": method, "seed": seed}
+
+
+def made_up_score(dataset, method, seed):
+    """Return by what the score of a run is recognized."""
+    return scored(settings.read(Run, run_config(dataset, method, seed), "made up"))
 
 
 def write_run(root, dataset, method, seed, precisions):
@@ -104,7 +109,7 @@ def made_up(root, dataset="charades", seeds=(1,), published=None, without=()):
 def read(root, dataset="charades", seeds=(1,), published=None, partial=False, bootstrap=None):
     """Read the finished runs below ``root`` as the workflow does, with ``partial`` as for results/partial/."""
     runs = {
-        method: {str(root / dataset / method / f"seed{seed}"): run_config(dataset, method, seed) for seed in seeds}
+        method: {str(root / dataset / method / f"seed{seed}"): made_up_score(dataset, method, seed) for seed in seeds}
         for method in METHODS
     }
     return read_results(dataset, METHODS, runs, published, bootstrap, partial=partial)

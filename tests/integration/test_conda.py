@@ -96,6 +96,14 @@ def test_environments_have_what_their_rules_import(environment, program):
         assert providers & installed, f"envs/{environment}.yaml: {path} imports {name}; add one of {providers}"
 
 
+@pytest.mark.parametrize("environment", sorted({environment for environment, _ in programs()}))
+def test_environments_have_nothing_else(environment):
+    imported = {name for one, program in programs() if one == environment for name in third_party_imports(program)}
+    distributions = packages_distributions()
+    needed = {provider.lower() for name in imported for provider in distributions.get(name, [name])}
+    assert {package.partition("==")[0] for package in pinned(environment)} <= needed | {"tensorboard"}  # for users
+
+
 # --- Jobs ------------------------------------------------------------------------------------------------------------
 
 CONDA = """#!/bin/bash

@@ -72,6 +72,13 @@ def test_a_plan_for_a_cluster_checks_the_paths_that_its_shell_reads(tmp_path):
     assert output.splitlines()[-1].startswith("error: config: data: expected a path without $ ")
 
 
+def test_a_job_needs_no_file_of_other_jobs(tmp_path):
+    """A node of a cluster need not see all folders of the one that plans."""
+    film, existing = f"{tmp_path}/data/ava/films/a.mkv", {"checkpoints": str(tmp_path / "nowhere")}
+    changes = elsewhere(tmp_path, existing=existing, ava={"films": ["a.mkv"]})
+    assert plan(film, "--mode", "subprocess", *changes) == ("", 0)
+
+
 def test_one_table_needs_only_its_dataset(tmp_path):
     output, status = plan(f"{tmp_path}/results/ava_table.csv", *elsewhere(tmp_path, ava=FILMS))
     assert status == 0, output
@@ -158,6 +165,19 @@ def test_steps_before_existing_files_do_not_run(tmp_path, existing, first):
     assert all(count[rule] == 2 for rule in first)
     assert count["download"] == 3  # AVA's annotations, Charades' two lists: not its tar
     assert "index_charades" not in count
+
+
+def test_a_corrected_name_of_a_class_lists_nothing_again(tmp_path):
+    made = [tmp_path / f"results/lists/charades_{name}.csv" for name in ("folder", "frames", "train", "val")]
+    given, names = tmp_path / "given", tmp_path / "names.csv"
+    for file in (given / "train.csv", given / "val.csv", *made, names):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    existing = {"charades_frames": str(given), "charades_lists": str(given)}
+    settings = {"existing": existing, "charades": {"label_map": str(names)}}
+    os.utime(names, (2e9, 2e9))
+    output, status = plan(str(made[-1]), *elsewhere(tmp_path, **settings))
+    assert (status, "Nothing to be done" in output) == (0, True), output
 
 
 def test_a_checkpoint_of_another_source_is_downloaded_if_missing(tmp_path):

@@ -26,6 +26,11 @@ def find(path: str, checkout_first=False) -> str:
     return str(installed) if installed.exists() and (checkout_first or not Path(path).exists()) else path
 
 
+def find_files(settings: dict) -> dict:
+    """Return ``settings`` with each path in config/ as `find` returns it."""
+    return _each_text(settings, lambda text: find(text) if text.startswith("config/") else text)
+
+
 def read_settings(given: dict, importing: dict | None = None) -> dict:
     """Return the content of config.yaml and recipes.yaml, ``importing``, local.yaml and ``given``, in this order.
 
@@ -39,8 +44,7 @@ def read_settings(given: dict, importing: dict | None = None) -> dict:
     local = merge(settings, given).get("local_config")
     if local and os.path.lexists(find(local)):
         settings = merge(settings, read_file(find(local)))
-    found = _each_text(merge(settings, given), lambda text: find(text) if text.startswith("config/") else text)
-    return _as_planned(found)
+    return _as_planned(find_files(merge(settings, given)))
 
 
 def merge(settings: dict, changes: dict) -> dict:

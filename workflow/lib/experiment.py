@@ -4,6 +4,7 @@ Nothing here needs Snakemake, PyTorch or the files themselves, apart from the ta
 """
 
 import re
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import asdict, fields
 from functools import cache, cached_property
@@ -19,6 +20,7 @@ from trainer.utils.errors import InputError
 from trainer.utils.text import listed
 from workflow.lib import validation
 from workflow.lib.report import figures
+from workflow.lib.report.results import scored
 from workflow.lib.settings import AUTHORS, ROOT
 
 AVA_ANNOTATIONS = {
@@ -209,7 +211,14 @@ class Experiment:
             raise InputError(f"{method}: no such method in {' and '.join(dict.fromkeys(self.all_methods.table))}")
         return self.all_methods.loc[method]
 
-    @cache  # noqa: B019, as it looks through a folder, and there is one experiment in a process
+    @cached_property
+    def _own_checkpoints(self):
+        """The paths below the user's folder of checkpoints, by file name: copies of the archive differ in folders."""
+        found = defaultdict(list)
+        for path in sorted(Path(self.existing.checkpoints).rglob("*")):
+            found[path.name].append(str(path))
+        return found
+
     def own_checkpoint(self, method: str) -> str | None:
         """Return the user's own file: the row names it, or ``existing: checkpoints`` holds it.
 
@@ -225,14 +234,13 @@ class Experiment:
             )
         if not (row.source and self.existing.checkpoints):
             return None
-        # Copies of the archive differ in folder names.
-        found = sorted(path for path in Path(self.existing.checkpoints).rglob("*") if path.name == row.checkpoint)
+        found = self._own_checkpoints[row.checkpoint]
         if len(found) > 1 or (row.source in ("checkpoints", AUTHORS) and not found):
             raise InputError(
                 f"config: existing: checkpoints: expected one file named {row.checkpoint} in "
                 f"{self.existing.checkpoints}, got {len(found)}"
             )
-        return str(found[0]) if found else None
+        return found[0] if found else None
 
     def checkpoint_report(self, method: str) -> str | None:
         """Return the path of the report on a method's checkpoint; None for random initialization."""
@@ -333,12 +341,13 @@ class Experiment:
             validation.check_checkout(folder)
         validation.check_existing(self.config, self.methods)
         for dataset in self.config.datasets:
-            validation.check_trained(self.run_folders(dataset, *self.methods.index))
+            runs = self.run_folders(dataset, *self.methods.index)
+            validation.link_resume_checkpoints(runs)
+            validation.check_trained(runs)
 
     def check_cluster(self):
         """Raise InputError if a path cannot be handed to the jobs of a cluster."""
-        for folder in (ROOT, Path.cwd()):
-            validation.check_cluster_paths(self.config, self.methods, self.sources, folder)
+        validation.check_cluster_paths(self.config, self.methods, self.sources)
 
     # --- Results -----------------------------------------------------------------------------------------------------
 
@@ -391,14 +400,15 @@ class Experiment:
         """
         groups = [rows for _, rows in self.methods.assign(group=self.groups).groupby("group", sort=False)]
         methods = pd.concat(groups)[["label", "pretraining", "recipe", "group", "backbone"]].to_dict("index")
-        # Not the real one, on which no result depends: a change would make all tables and figures again.
-        machine = {"machine": {"device": "cpu", "workers": 0, "threads": 1, "checkpoint_minutes": 1}}
         return [
             {
                 "dataset": dataset,
                 "methods": methods,
                 "runs": {
-                    method: {folder: run | machine for folder, run in self.run_folders(dataset, method).items()}
+                    method: {
+                        folder: scored(validation.read_run(run))
+                        for folder, run in self.run_folders(dataset, method).items()
+                    }
                     for method in methods
                 },
                 "published": self.config.published_table,
@@ -416,7 +426,7 @@ class Experiment:
         return of_one + ["side_by_side"] * (len(datasets) > 1)
 
     @property
-    def figures(self) -> list[str]:
-        """Names of the figures."""
+    def figures(self) -> dict[str, dict[str, str]]:
+        """Title and caption of the figures, by file stem."""
         kinds = set(self.methods.pretraining)
-        return figures.figure_names(self.config.datasets, kinds, bool(self.config.published_table))
+        return figures.figures_of(self.config.datasets, kinds, bool(self.config.published_table))

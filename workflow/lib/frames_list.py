@@ -2,6 +2,7 @@
 
 import csv
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -10,29 +11,37 @@ from trainer.utils.errors import InputError
 from trainer.utils.files import check_last_line, write_csv
 from trainer.utils.text_files import text_lines
 
-COLUMNS = ["video", "frames", "archive", "index", "first"]
+
+class VideoFrames(NamedTuple):
+    """A row of the list, see `trainer.data.frame_archive.Video`."""
+
+    video: str
+    frames: int
+    archive: str
+    index: str
+    first: int
 
 
 def frames_in_archives(archives, indices):
-    """Return rows of COLUMNS for one archive per video, named after it."""
+    """Return rows of the list for one archive per video, named after it."""
     rows = []
     for archive, index in zip(archives, indices, strict=True):
         places = read_index(archive, index)
-        rows.append((Path(archive).stem, len(places), archive, index, 0))
+        rows.append(VideoFrames(Path(archive).stem, len(places), archive, index, 0))
     return rows
 
 
 def frames_in_one_archive(archive, index, videos):
-    """Return rows of COLUMNS for the videos of one archive, counted in the CSV ``videos``."""
+    """Return rows of the list for the videos of one archive, counted in the CSV ``videos``."""
     places = read_index(archive, index)
-    rows = [(video, frames, archive, index, first) for video, frames, first in read_videos(videos)]
-    if max(first + frames for _, frames, *_, first in rows) > len(places):
+    rows = [VideoFrames(video, frames, archive, index, first) for video, frames, first in read_videos(videos)]
+    if max(row.first + row.frames for row in rows) > len(places):
         raise InputError(f"{videos}: names more frames than {index} has; delete both to index {archive} again")
     return rows
 
 
 def frames_in_folder(folder, videos, separator, selected=None):
-    """Return rows of COLUMNS for loose frames, <folder>/<video>/<video><separator>000001.jpg, counted in a CSV.
+    """Return rows of the list for loose frames, <folder>/<video>/<video><separator>000001.jpg, counted in a CSV.
 
     ``selected``: the videos to return, by default all. Raises InputError if the folder lacks one.
     """
@@ -43,7 +52,7 @@ def frames_in_folder(folder, videos, separator, selected=None):
             f"{folder}: lacks {len(missing)} of the {len(selected)} videos selected: {', '.join(missing[:10])}"
             f"{', ...' if missing[10:] else ''}; add their frames, or exclude them (config: ava: exclude_videos)"
         )
-    return [(video, counts[video], frame_pattern(folder, video, separator), "", 0) for video in selected]
+    return [VideoFrames(video, counts[video], frame_pattern(folder, video, separator), "", 0) for video in selected]
 
 
 def frame_pattern(folder, video, separator) -> str:
@@ -53,8 +62,8 @@ def frame_pattern(folder, video, separator) -> str:
 
 
 def write_frames_list(path, rows):
-    """Write rows of COLUMNS."""
-    write_csv(path, COLUMNS, rows)
+    """Write rows of the list."""
+    write_csv(path, VideoFrames._fields, rows)
 
 
 def read_index(archive, index):
@@ -90,8 +99,8 @@ def read_videos(path):
     try:
         videos = [(row["video"], int(row["frames"]), int(row["first"])) for row in rows]
         check_last_line(path)
-        if not videos or min(min(frames - 1, first) for _, frames, first in videos) < 0:
-            raise ValueError("no videos, or negative numbers")
+        if not videos or any(frames < 1 or first < 0 for _, frames, first in videos):
+            raise ValueError("no videos, or one without frames")
     except (KeyError, TypeError, ValueError, csv.Error) as error:
         raise InputError(f"{path}: damaged at line {rows.line_num} ({error}); delete it to re-create it") from error
     return videos

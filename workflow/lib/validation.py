@@ -4,6 +4,7 @@ import csv
 import math
 import os
 import re
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -25,6 +26,7 @@ from workflow.lib.settings import (
     ODD,
     ODD_WORDS,
     RENAMED_KEYS,
+    ROOT,
     Config,
     MethodRow,
     PublishedRow,
@@ -51,10 +53,11 @@ def check_checkout(folder: Path):
         raise InputError(f"{folder}: expected a path without braces, which Snakemake fills in; move this checkout")
 
 
-def check_cluster_paths(config: Config, methods: pd.DataFrame, sources: pd.DataFrame, checkout: Path):
+def check_cluster_paths(config: Config, methods: pd.DataFrame, sources: pd.DataFrame):
     """Raise InputError if a path has letters that a cluster's shell would interpret on its way to a job."""
     paths = [
-        ("this checkout", checkout),
+        ("this checkout", ROOT),
+        ("the working directory", Path.cwd()),
         ("config: data", config.data),
         ("config: results", config.results),
         ("config: published_table", config.published_table),
@@ -108,28 +111,39 @@ def own_file(row) -> Path | None:
     return Path(row.checkpoint).expanduser() if row.checkpoint and not row.source else None
 
 
+def link_resume_checkpoints(folders: Iterable[str]):
+    """Link a deleted resume.pth of each run that was trained on GPUs to its model.pth, also in a dry run.
+
+    Snakemake deletes model.pth before each training job. From resume.pth the job writes the same weights again, e.g.
+    for a prediction by other views.
+    """
+    for folder in filter(_on_gpus, folders):
+        with suppress(OSError):  # it is there, nothing is trained, or its file system has no hard links
+            Path(folder, "resume.pth").hardlink_to(Path(folder, "model.pth"))
+
+
 def check_trained(runs: dict[str, dict]):
     """Raise InputError if a folder holds another run than config wants, trained on GPUs.
 
-    Snakemake would delete its weights and train again. A deleted resume.pth of such a run is linked to model.pth again,
-    by a dry run, too. ``runs``: the settings of each run by its folder, in the shape of `trainer.config.Run`.
+    Snakemake would delete its weights and train again. ``runs``: the settings of each run by its folder, in the shape
+    of `trainer.config.Run`.
     """
     for folder, run in runs.items():
         model, resume, path = (Path(folder, name) for name in ("model.pth", "resume.pth", "config.yaml"))
-        if not (path.is_file() and b"device: cuda" in path.read_bytes()):
+        if not _on_gpus(folder) or not (model.is_file() or resume.is_file()):
             continue
-        with suppress(OSError):  # it is there, nothing is trained, or its file system has no hard links
-            resume.hardlink_to(model)
-        if not (model.is_file() or resume.is_file()):
-            continue
-        # Snakemake deletes model.pth before each training job. From resume.pth the job writes the same weights again,
-        # e.g. for a prediction by other views.
-        decisive = training_config if resume.is_file() else plain
+        decisive = training_config if resume.is_file() else plain  # without it, all is trained again
         if change := _change_of(path, run, decisive):
             raise InputError(
                 f"{folder}: its training {change}; give the --configfile of that training, or name another `results` "
                 "folder for this experiment, or delete this run to train it again"
             )
+
+
+def _on_gpus(folder):
+    """Return whether the run in a folder was to be trained on GPUs."""
+    path = Path(folder, "config.yaml")
+    return path.is_file() and b"device: cuda" in path.read_bytes()
 
 
 def same_run(path, run: dict) -> Run | None:

@@ -9,7 +9,7 @@ with exit_on_input_error():
 
 
 def unless_deleted(kind, path):
-    return temp(path) if kind in config["delete_after_use"] and not config["existing"][f"ava_{kind}"] else path
+    return temp(path) if kind in config["delete_after_use"] else path
 
 
 def get_film(wildcards):
@@ -109,7 +109,7 @@ def get_datasets(wildcards):
 
 def get_runs(wildcards):
     with exit_on_input_error():
-        return [] if wildcards.partial else EXPERIMENT.result_files(get_datasets(wildcards))
+        return [] if wildcards.get("partial") else EXPERIMENT.result_files(get_datasets(wildcards))
 
 
 def get_other_runs(wildcards):

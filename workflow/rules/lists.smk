@@ -33,7 +33,9 @@ rule list_charades:
     """List labels of every video, and check that the archive has its frames."""
     input:
         **EXPERIMENT.charades_frames,
-        **EXPERIMENT.annotations["charades"],
+        train=EXPERIMENT.annotations["charades"]["train"],
+        val=EXPERIMENT.annotations["charades"]["val"],
+        label_map=ancient(EXPERIMENT.annotations["charades"]["label_map"]),  # the score reads it; without it here, Snakemake would plan all trainings again
     output:
         frames="<lists>/charades_frames.csv",
         train="<lists>/charades_train.csv",

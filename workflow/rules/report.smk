@@ -155,6 +155,7 @@ rule report_html:
         finished=get_finished,
         benchmarks=f"{config['results']}/benchmarks",
         frames=EXPERIMENT.frames_folder,
+        figures=EXPERIMENT.figures,
         method_rows=EXPERIMENT.methods.to_dict("index"),
         note=config["note"],  # the script reads it in config, which Snakemake does not compare
     message:
@@ -176,7 +177,7 @@ rule partial:
 rule compare:
     """Compare with another experiment on the same test sets: snakemake compare --config against=/path/to/its/results"""
     input:
-        runs=EXPERIMENT.result_files(config["datasets"]),
+        runs=get_runs,
         others=get_other_runs,
         template=find("workflow/report/compare.html.j2"),
         parts=PARTS_OF_PAGES,
@@ -200,7 +201,7 @@ rule compare:
     conda:
         "../../envs/trainer.yaml"
     params:
-        results=EXPERIMENT.results(config["datasets"]),
+        results=get_results,
         against=config["against"],
     message:
         "Compare with {params.against}: make {output.html}"

@@ -22,7 +22,7 @@ def list_ava(films, annotations, output, *, start, stop, fps, min_person_score):
     boxes_train, ground_truth, boxes_val, excluded and label_map. ``output``: paths of frames, train and val. The window
     is ``start`` to ``stop`` s. Rows of other films are skipped. Raises InputError if the files contradict each other.
     """
-    frames = {film: count for film, count, *_ in films}
+    frames = {row.video: row.frames for row in films}
     for film, count in frames.items():
         if count != (stop - start) * fps:
             log.info("%s: %d frames; the window of %d s has %d", film, count, stop - start, (stop - start) * fps)
@@ -42,7 +42,7 @@ def list_ava(films, annotations, output, *, start, stop, fps, min_person_score):
     for split, boxes in splits.items():
         write_csv(output[split], ava_lists.COLUMNS, ava_lists.list_rows(boxes, start, fps))
     used = splits["train"].keys() | splits["val"].keys()
-    write_frames_list(output["frames"], [row for row in films if row[0] in used])
+    write_frames_list(output["frames"], [row for row in films if row.video in used])
 
 
 def check_lengths(boxes, frames, start, fps):

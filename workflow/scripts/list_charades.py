@@ -22,7 +22,7 @@ def list_charades(available, source, output):
     val, and of the archive or folder of frames. ``output``: paths of frames, train and val. Raises InputError if a list
     names a frame that does not exist.
     """
-    places = {row[0]: row for row in available}
+    places = {row.video: row for row in available}
     listed, lists = {}, {}
     for split, published in PUBLISHED.items():
         path = source[split]
@@ -44,10 +44,10 @@ def check_frames(path, videos, places, source):
     """Raise InputError unless the archive or folder holds every frame that the list at ``path`` names."""
     if not videos:
         raise InputError(f"{path}: no video in it")
-    short = [video for video in videos if video.video not in places or places[video.video][1] < video.frames]
+    short = [video for video in videos if video.video not in places or places[video.video].frames < video.frames]
     if short:
         video = short[0]
-        _, held, *_ = places.get(video.video, (None, 0))
+        held = places[video.video].frames if video.video in places else 0
         folder = source.get("folder")
         raise InputError(
             f"{path}: names frame {held} of {video.video} ({video.frames} frames from 0), which "

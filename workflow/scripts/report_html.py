@@ -5,15 +5,14 @@ from pathlib import Path
 
 import yaml
 
-from trainer.datasets import DATASETS
 from trainer.run_files import DamagedFile, read_json
 from trainer.utils.environment import environment
 from trainer.utils.files import atomic_write
 from workflow.lib.changed_settings import changed_settings
+from workflow.lib.config_files import find_files, read_file
 from workflow.lib.report import comparisons
 from workflow.lib.report.examples import best_run_examples
 from workflow.lib.report.failures import find_failures
-from workflow.lib.report.figures import find_figure
 from workflow.lib.report.page import inline_svg, render
 from workflow.lib.report.results import Results, read_all
 from workflow.lib.report.step_costs import step_costs
@@ -31,17 +30,19 @@ def report(
 ) -> str:
     """Return the page as HTML.
 
-    ``template``: path; ``figures``: SVG files; ``benchmarks``: folder of benchmark files; ``frames``: folder with the
-    records of extracted films; ``config``: of the workflow; ``published``: settings in the same shape; ``method_rows``:
-    the selected rows of the methods table, {method: row}; ``partial``: whether jobs may be running.
+    ``template``: path; ``figures``: title and caption by SVG file; ``benchmarks``: folder of benchmark files;
+    ``frames``: folder with the records of extracted films; ``config``: of the workflow; ``published``: settings in the
+    same shape; ``method_rows``: the selected rows of the methods table, {method: row}; ``partial``: whether jobs may be
+    running.
     """
     groups = [group for results in datasets for group in results.comparable()]
     finished = [group for group in groups if len(group.runs)]
+    jobs = jobs_of_runs(datasets)
     return render(
         template,
         duration=duration,
         names=" and ".join(results.title for results in datasets),
-        facts=facts(datasets, frames),
+        facts=facts(datasets, jobs, frames),
         pending=sum(results.pending for results in datasets),
         wanted=int(sum(results.methods.wanted.sum() for results in datasets)),
         tables=[
@@ -51,8 +52,8 @@ def report(
         comparisons=[
             {"statement": comparisons.statement(group), "table": comparisons.text_table(group)} for group in groups
         ],
-        figures=[figure_on_page(Path(path), [results.dataset for results in datasets]) for path in figures],
-        costs=step_costs(benchmarks, jobs_of_runs(datasets), partial).to_dict("records"),
+        figures=[{**figure, "svg": inline_svg(path)} for path, figure in figures.items()],
+        costs=step_costs(benchmarks, jobs, partial).to_dict("records"),
         changed_settings=changed_settings(config, published, method_rows),
         failures=list(map(find_failures, finished)),
         examples=list(map(best_run_examples, finished)),
@@ -63,16 +64,14 @@ def report(
     )
 
 
-def facts(datasets: list[Results], frames) -> dict[str, str]:
+def facts(datasets: list[Results], jobs_of_runs, frames) -> dict[str, str]:
     """Return what was run, when, and with which machines and programs, as text by heading."""
-    runs = [run for results in datasets for run in results.runs.itertuples()]
     found = {
         results.title: f"{len(results.runs)} of {results.methods.wanted.sum()} runs finished, "
         f"{len(results.methods)} methods, seeds {', '.join(map(str, sorted(results.runs.seed.unique()))) or '–'}"
         for results in datasets
     }
-    if runs:
-        jobs = [job for run in runs for job in read_jobs(run.folder)]
+    if jobs := [job for of_run in jobs_of_runs.values() for job in of_run]:
         times = [datetime.fromisoformat(job["time"]) for job in jobs]
         found["Training started"] = " to ".join(time.strftime(DATE) for time in (min(times), max(times)))
         devices = {device for job in jobs for device in job["gpus"] or [job["processor"]]}
@@ -114,23 +113,16 @@ def ffmpeg_of(record: Path) -> str:
         return f"unknown ({error})"
 
 
-def figure_on_page(path: Path, datasets: list[str]) -> dict[str, str]:
-    """Return a figure's title, caption (a file of workflow/report) and SVG element."""
-    figure, shown = find_figure(path.stem, datasets)
-    names = " and ".join(DATASETS[dataset].title for dataset in shown)
-    return {"title": f"{names}: {figure.title}", "caption": f"{figure.name}.rst", "svg": inline_svg(path)}
-
-
 if __name__ == "__main__":
     with rule_script(snakemake):
         page = report(
             snakemake.input.template,
             read_all(snakemake),
-            snakemake.input.figures,
+            dict(zip(map(Path, snakemake.input.figures), snakemake.params.figures.values(), strict=True)),
             snakemake.params.benchmarks,
             snakemake.params.frames,
             snakemake.config,
-            yaml.safe_load(Path(snakemake.input.recipe).read_text(encoding="utf-8")),
+            find_files(read_file(snakemake.input.recipe)),
             snakemake.params.method_rows,
             bool(snakemake.wildcards.partial),
         )

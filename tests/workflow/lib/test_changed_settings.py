@@ -3,6 +3,7 @@
 from tests.helpers.config import published, read_yaml
 from tests.helpers.paths import ROOT
 from workflow.lib.changed_settings import changed_settings, compare
+from workflow.lib.config_files import find_files
 from workflow.lib.settings import MethodRow
 from workflow.lib.validation import read_table
 
@@ -20,6 +21,13 @@ def test_the_published_experiment_differs_only_as_documented():
     """config.yaml and recipes.yaml are the published experiment; they state the reasons for other values."""
     methods = {method: ROWS[method] for method in PUBLISHED["methods"]}
     assert changed_settings(published(), PUBLISHED, methods) == [("charades: seeds", "1, 2, 3", "1")]
+
+
+def test_files_of_the_checkout_are_the_same_from_another_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    settings, recipe = find_files(published()), find_files(PUBLISHED)
+    assert settings["ava"]["films"] == str(ROOT / "config/ava_videos.txt")
+    assert [name for name, _, _ in changed_settings(settings, recipe, METHODS)] == ["charades: seeds"]
 
 
 def test_changes_name_setting_and_method():

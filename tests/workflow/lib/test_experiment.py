@@ -357,7 +357,7 @@ def test_tables_and_figures(experiment):
     assert "dataset_scatter" in experiment.figures
     one = experiment_of(datasets=["charades"], published_table=None, methods=["moco", "supervised"])
     assert one.tables == ["charades_table", "charades_comparisons"]
-    assert one.figures == ["charades_mean_ap", "charades_differences", "charades_classes", "charades_training"]
+    assert list(one.figures) == ["charades_mean_ap", "charades_differences", "charades_classes", "charades_training"]
 
 
 def test_results_are_those_of_the_selected_methods():

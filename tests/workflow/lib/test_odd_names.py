@@ -107,7 +107,7 @@ def test_paths_that_a_cluster_would_change(tmp_path, monkeypatch, name):
     (tmp_path / name).mkdir()
     monkeypatch.chdir(tmp_path / name)
     with (
-        nullcontext() if name == "-d" else pytest.raises(InputError, match=r"^this checkout: expected a path without ")
+        nullcontext() if name == "-d" else pytest.raises(InputError, match=r"^the working directory: expected a path ")
     ):
         usual.check_cluster()
 

@@ -505,14 +505,18 @@ def test_a_deleted_resume_checkpoint_is_linked_again_before_snakemake_deletes_th
     def refuse(*_):
         raise OSError("no hard links")
 
+    def plan():
+        validation.link_resume_checkpoints([str(tmp_path)])
+        validation.check_trained({str(tmp_path): RUN})
+
     content = merged(RUN, {"data": {"train": "/moved/list.csv"}, "machine": {"device": "cuda"}})
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(content))
     (tmp_path / "model.pth").write_bytes(b"weights")
     with monkeypatch.context() as patched:
         patched.setattr(Path, "hardlink_to", refuse)
         with pytest.raises(InputError, match=f"^{tmp_path}: its training has data: train /moved/list.csv, config says"):
-            validation.check_trained({str(tmp_path): RUN})
-    validation.check_trained({str(tmp_path): RUN})
+            plan()
+    plan()
     (tmp_path / "model.pth").unlink()
     assert (tmp_path / "resume.pth").read_bytes() == b"weights"
 

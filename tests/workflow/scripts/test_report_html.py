@@ -35,10 +35,11 @@ from workflow.lib.report import plot_style
 from workflow.lib.report.dataset_scatter import plot_dataset_scatter
 from workflow.lib.report.examples import best_run_examples, evenly_spaced, run_examples
 from workflow.lib.report.failures import find_failures, most_confident
+from workflow.lib.report.figures import figures_of
 from workflow.lib.report.step_costs import step_costs
 from workflow.lib.tar_index import index_tar
 from workflow.scripts.plot_mean_ap import plot_mean_ap
-from workflow.scripts.report_html import duration, facts, report
+from workflow.scripts.report_html import duration, facts, jobs_of_runs, report
 
 pytestmark = pytest.mark.long
 
@@ -109,6 +110,8 @@ def write_page(folder, without=()):
     (folder / "records").mkdir()
     (folder / "records" / "-v.json").write_text('{"ffmpeg": "7.0.2-static"}')
     page = folder / "report.html"
+    shown = figures_of([results.dataset for results in datasets], [], False)
+    figures = {path: shown[path.stem] for path in figures}
     text = report(TEMPLATE, datasets, figures, folder / "none", folder / "records", CONFIG, PUBLISHED, METHOD_ROWS)
     page.write_text(text, encoding="utf-8")
     return page
@@ -215,7 +218,7 @@ def test_the_page_names_damaged_runs_and_files(tmp_path):
     (tmp_path / "records").mkdir()
     (tmp_path / "records/a.json").touch()
     folders = tmp_path / "costs", tmp_path / "records"
-    text = report(TEMPLATE, [results], [], *folders, CONFIG, PUBLISHED, METHOD_ROWS, partial=True)
+    text = report(TEMPLATE, [results], {}, *folders, CONFIG, PUBLISHED, METHOD_ROWS, partial=True)
     assert "damaged: seed1/history.csv" in text
     assert f"Not counted: {tmp_path}/runs/charades/moco/seed1/history.csv: damaged (empty" in text
     assert f"unknown ({tmp_path}/records/a.json: damaged" in text
@@ -278,7 +281,7 @@ def test_failures_are_beside_no_pretraining_by_the_recipe_of_the_best_method(tmp
 def test_each_recipe_has_its_own_examples_and_failures(tmp_path):
     results = with_predictions(tmp_path, made_up(tmp_path / "runs"))
     results = with_recipes(results, "vit", "r2plus1d", "r2plus1d", "vit")
-    text = report(TEMPLATE, [results], [], tmp_path / "none", tmp_path / "none", CONFIG, PUBLISHED, METHOD_ROWS)
+    text = report(TEMPLATE, [results], {}, tmp_path / "none", tmp_path / "none", CONFIG, PUBLISHED, METHOD_ROWS)
     for recipe, best, failures in (("vit", "Supervised", 2), ("r2plus1d", "VideoMoCo", 1)):
         title = f"Charades (recipe {recipe})"
         assert f"<h3>{title}: {best}, the method with the highest mAP</h3>" in text
@@ -333,7 +336,7 @@ def test_facts_name_code_and_machines_of_the_runs(tmp_path):
         "gpus": ["a GPU", "a GPU"],
     }
     Path(results.runs.folder[1], "environment.json").write_text(json.dumps(other))
-    found = facts([results], tmp_path)
+    found = facts([results], jobs_of_runs([results]), tmp_path)
     assert found["Code of the runs"] == "commit a; commit b"
     assert found["Trained on"] == "a CPU, a GPU"
     assert found["PyTorch of the runs"] == "2.15.0, 2.16.0"
@@ -341,7 +344,7 @@ def test_facts_name_code_and_machines_of_the_runs(tmp_path):
 
 
 def test_facts_without_a_run(tmp_path):
-    found = facts([made_up(tmp_path, without=[(method, 1) for method in METHODS])], tmp_path)
+    found = facts([made_up(tmp_path, without=[(method, 1) for method in METHODS])], {}, tmp_path)
     assert found["Charades"] == "0 of 4 runs finished, 4 methods, seeds –"
     assert "Training started" not in found and "ffmpeg" not in found
 

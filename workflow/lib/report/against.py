@@ -11,7 +11,7 @@ from trainer.metrics.bootstrap import LEVEL, bootstrap_p_value, holm, interval
 from trainer.utils.errors import InputError
 from workflow.lib.changed_settings import compare
 from workflow.lib.report.comparisons import difference_cells, joined, p_value_cells
-from workflow.lib.report.results import Results, read_per_class, read_results
+from workflow.lib.report.results import Results, read_per_class, read_results, scored
 from workflow.lib.report.text_table import TextTable, cells
 from workflow.lib.report.uncertainty import (
     bootstrapped_runs,
@@ -37,7 +37,8 @@ def read_other(results: Results, folder) -> Results:
             f"method of this experiment: {', '.join(results.methods.index)}"
         )
     methods = {method: results.methods.loc[method, ["label", "pretraining"]].to_dict() for method in runs}
-    other = read_results(results.dataset, methods, runs)
+    scores = {method: {folder: scored(run) for folder, run in found.items()} for method, found in runs.items()}
+    other = read_results(results.dataset, methods, scores)
     if other.runs.empty:
         one = next(run for found in runs.values() for run in found)
         raise InputError(

@@ -7,6 +7,8 @@ This module is imported whenever a workflow is planned, so it does not import ma
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from trainer.datasets import DATASETS
+
 
 @dataclass(frozen=True)
 class Figure:
@@ -36,30 +38,24 @@ FIGURES = [
 ]
 
 
-def figure_names(datasets: list[str], pretraining_kinds: Collection[str], has_published: bool) -> list[str]:
-    """Return the file stems of all figures of an experiment, in the order of the report page.
+def figures_of(datasets: list[str], kinds: Collection[str], has_published: bool) -> dict[str, dict[str, str]]:
+    """Return title and caption (a file of workflow/report) of an experiment's figures, by file stem, in their order.
 
-    ``pretraining_kinds``: what the selected methods have in the column `pretraining` of the methods table;
+    ``kinds``: what the selected methods have in the column `pretraining` of the methods table;
     ``has_published``: whether there is a table of published mAP.
     """
-    kinds = set(pretraining_kinds)
-    has_baseline = "none" in kinds and len(kinds) > 1
+    has_baseline = "none" in kinds and len(set(kinds)) > 1
     possible = [
         figure
         for figure in FIGURES
         if (has_baseline or not figure.needs_baseline) and (has_published or not figure.needs_published)
     ]
-    of_one = [figure.stem.format(dataset=name) for name in datasets for figure in possible if figure.per_dataset]
-    of_all = [figure.stem for figure in possible if not figure.per_dataset and len(datasets) > 1]
-    return of_one + of_all
-
-
-def find_figure(stem: str, datasets: list[str]) -> tuple[Figure, list[str]]:
-    """Return the figure whose files have this stem, and those of ``datasets`` that it shows."""
-    for figure in FIGURES:
-        if not figure.per_dataset and figure.stem == stem:
-            return figure, datasets
-        for dataset in datasets:
-            if figure.stem.format(dataset=dataset) == stem:
-                return figure, [dataset]
-    raise ValueError(f"{stem}: no figure has this name; expected one of {', '.join(f.stem for f in FIGURES)}")
+    drawn = [(figure, [dataset]) for dataset in datasets for figure in possible if figure.per_dataset]
+    drawn += [(figure, datasets) for figure in possible if not figure.per_dataset and len(datasets) > 1]
+    return {
+        figure.stem.format(dataset=shown[0]): {
+            "title": f"{' and '.join(DATASETS[dataset].title for dataset in shown)}: {figure.title}",
+            "caption": f"{figure.name}.rst",
+        }
+        for figure, shown in drawn
+    }

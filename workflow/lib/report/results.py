@@ -10,7 +10,6 @@ from trainer.config import Run, score_fingerprint
 from trainer.datasets import DATASETS
 from trainer.run_files import DamagedFile, explain_damage, read_csv, read_json
 from trainer.utils.errors import InputError
-from trainer.utils.settings import read
 from trainer.utils.text import check_label
 from workflow.lib.report.bootstraps import check_paired, read_bootstrap
 from workflow.lib.settings import PublishedRow
@@ -96,7 +95,7 @@ def read_results(dataset, methods, runs, published=None, bootstrap=None, show_in
     """Read the metrics.json and bootstrap.npz of the finished ones of ``runs``.
 
     ``methods``: {method: {"label": ..., "pretraining": ..., "recipe": ..., "group": ..., "backbone": ...}} in the order
-    of the tables; ``runs``: all runs of the experiment, {method: {folder: mapping in the shape of trainer.config.Run}};
+    of the tables; ``runs``: all runs of the experiment, {method: {folder: see ``scored``}};
     ``published``: path of a table of published mAP, or None; ``bootstrap``: {"resamples": ..., "seed": ...} of those
     that count, None: any. Raises InputError if a file of a run is damaged, or its bootstrap.npz another one; with
     ``partial``, that run or bootstrap.npz does not count.
@@ -105,13 +104,13 @@ def read_results(dataset, methods, runs, published=None, bootstrap=None, show_in
     for method in methods:
         for folder, run in runs[method].items():
             try:
-                if metrics := read_metrics(folder, run):
+                if metrics := read_metrics(folder, run["fingerprint"]):
                     if arrays := read_bootstrap(folder, metrics, bootstrap):
                         bootstraps[folder] = arrays
                     elif not partial and (path := Path(folder, "bootstrap.npz")).exists():
                         of_config = ", or not made with config: bootstrap" if bootstrap else ""
                         raise InputError(f"{path}: of another training{of_config}; delete it to bootstrap again")
-                    rows.append({"folder": folder, **metrics, "method": method})  # a renamed folder is another method
+                    rows.append({"folder": folder, **metrics, **run, "method": method})  # by the folder, not as scored
             except DamagedFile as error:
                 if not partial:
                     raise
@@ -128,16 +127,20 @@ def read_results(dataset, methods, runs, published=None, bootstrap=None, show_in
     )
 
 
-def read_metrics(folder, run) -> dict | None:
-    """Return metrics and protocol of the last training in ``folder``; None if it is not scored or not that of ``run``.
+def scored(run: Run) -> dict[str, str]:
+    """Return the fingerprint by which the scores of a run are recognized, and the protocol of its mAP."""
+    return {"fingerprint": score_fingerprint(run), "protocol": run.data.protocol}
+
+
+def read_metrics(folder, fingerprint) -> dict | None:
+    """Return the metrics of the last training in ``folder``; None if it is not scored, or has another ``fingerprint``.
 
     Raises DamagedFile if a file that tables and figures show is damaged.
     """
     if not (Path(folder, "metrics.json").exists() and Path(folder, "environment.json").exists()):
         return None
     metrics = read_json(f"{folder}/metrics.json")
-    settings = read(Run, run, folder)
-    expected = score_fingerprint(settings), read_json(f"{folder}/environment.json", time=str)["time"]
+    expected = fingerprint, read_json(f"{folder}/environment.json", time=str)["time"]
     if (metrics.get("fingerprint"), metrics.get("trained")) != expected:
         return None
     metrics = read_json(f"{folder}/metrics.json", mAP=float, method=str, seed=int, epochs=int)
@@ -147,7 +150,7 @@ def read_metrics(folder, run) -> dict | None:
         raise DamagedFile(f"{folder}/per_class.csv", f"damaged (mean ap {classes.ap.mean()}, mAP {metrics['mAP']})")
     if epochs.tolist() != list(range(1, metrics["epochs"] + 1)):
         raise DamagedFile(f"{folder}/history.csv", f"damaged (lacks some of {metrics['epochs']} epochs)")
-    return metrics | {"protocol": settings.data.protocol}
+    return metrics
 
 
 def read_per_class(folder) -> pd.DataFrame:
@@ -181,20 +184,11 @@ def mean_map(results: Results, metric="mAP") -> pd.Series:
     return 100 * results.runs.groupby("method")[metric].mean().reindex(results.methods.index).astype(float)
 
 
-def average_precisions(results: Results) -> pd.DataFrame:
-    """Return average precision in percent: a row per finished run (method, seed), a column per class with positives."""
-    runs = {
-        (run.method, run.seed): 100 * read_per_class(run.folder).set_index("name")["ap"]
-        for run in results.runs.itertuples()
-    }
-    table = pd.DataFrame(runs, dtype=float).T
-    table.index = pd.MultiIndex.from_tuples(table.index, names=["method", "seed"])
-    return table.dropna(axis="columns", how="all")
-
-
 def class_means(results: Results) -> pd.DataFrame:
-    """Return average precision in percent, mean over seeds: a row per finished method in order, a column per class."""
-    means = average_precisions(results).groupby("method").mean()
+    """Return average precision in percent, mean over seeds: a row per finished method, a column per class."""
+    runs = {run.folder: 100 * read_per_class(run.folder).set_index("name")["ap"] for run in results.runs.itertuples()}
+    table = pd.DataFrame(runs, dtype=float).T.dropna(axis="columns", how="all")
+    means = table.groupby(results.runs.method.to_numpy()).mean()
     return means.reindex([method for method in results.methods.index if method in means.index])
 
 

@@ -52,8 +52,7 @@ def table(results: Results) -> pd.DataFrame:
 
 def with_interval(results: Results, metric) -> dict[str, pd.Series]:
     """Return a mAP of metrics.json in percent, mean over seeds, and its 95 % interval, as columns."""
-    low, high = (column for _, column in mean_ap_intervals(results, metric).items())
-    return {metric: mean_map(results, metric), f"{metric}_low": low, f"{metric}_high": high}
+    return {metric: mean_map(results, metric), **mean_ap_intervals(results, metric).add_prefix(f"{metric}_")}
 
 
 def class_table(results: Results) -> pd.DataFrame:

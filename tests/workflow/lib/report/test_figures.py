@@ -15,10 +15,9 @@ from matplotlib.legend import Legend
 
 from tests.helpers.made_up_results import made_up, nearly_equal, read, with_recipes, write_published
 from tests.helpers.paths import ROOT
-from trainer.datasets import DATASETS
 from workflow.lib.report import plot_style
 from workflow.lib.report.dataset_scatter import overlap, plot_dataset_scatter
-from workflow.lib.report.figures import FIGURES, figure_names, find_figure
+from workflow.lib.report.figures import FIGURES, figures_of
 from workflow.lib.report.results import class_means
 from workflow.scripts.plot_classes import plot_classes
 from workflow.scripts.plot_differences import plot_differences
@@ -286,11 +285,11 @@ def test_157_long_class_names_stay_apart(tmp_path):
 
 def test_which_figures_an_experiment_has():
     always = ["ava_mean_ap", "ava_differences", "ava_classes", "ava_training"]
-    assert figure_names(["ava"], ["self-supervised"], False) == always
-    assert figure_names(["ava"], ["none"], False) == always
-    assert figure_names(["ava"], ["none", "supervised"], False) == [*always, "ava_gains"]
-    assert figure_names(["ava"], ["supervised"], True) == [*always, "ava_ranking"]
-    both = figure_names(["ava", "charades"], ["none", "self-supervised", "self-supervised"], True)
+    assert list(figures_of(["ava"], ["self-supervised"], False)) == always
+    assert list(figures_of(["ava"], ["none"], False)) == always
+    assert list(figures_of(["ava"], ["none", "supervised"], False)) == [*always, "ava_gains"]
+    assert list(figures_of(["ava"], ["supervised"], True)) == [*always, "ava_ranking"]
+    both = list(figures_of(["ava", "charades"], ["none", "self-supervised", "self-supervised"], True))
     assert both == [
         *always,
         *("ava_gains", "ava_ranking"),
@@ -306,16 +305,6 @@ def test_every_figure_has_a_script_and_a_caption():
         assert (ROOT / f"workflow/report/{figure.name}.rst").read_text().strip()
     scripts = {path.stem for path in (ROOT / "workflow/scripts").glob("plot_*.py")}
     assert scripts == {f"plot_{figure.name}" for figure in FIGURES}
-
-
-def test_a_figure_is_found_by_the_name_of_its_file():
-    datasets = list(DATASETS)
-    for stem in figure_names(datasets, ["none", "supervised"], True):
-        figure, shown = find_figure(stem, datasets)
-        assert stem == figure.stem.format(dataset=shown[0])
-        assert shown == (datasets if figure.name == "dataset_scatter" else [stem.partition("_")[0]])
-    with pytest.raises(ValueError, match="ava_map: no figure"):
-        find_figure("ava_map", datasets)
 
 
 def test_the_plan_needs_no_matplotlib():

@@ -18,8 +18,8 @@ from tests.helpers.made_up_results import (
     ONE_SEED,
     RUN,
     made_up,
+    made_up_score,
     read,
-    run_config,
     with_recipes,
     write_published,
     write_run,
@@ -61,7 +61,7 @@ def test_ids_and_labels_that_look_like_numbers_or_missing_values_are_text(tmp_pa
     labels = {"007": "NA", "nan": "1e5", "1e5": "nan", "na": "007"}
     methods = {method: {"label": label, "pretraining": "self-supervised"} | ALIKE for method, label in labels.items()}
     folders = {method: write_run(tmp_path, "charades", method, 1, [0.1, 0.2, 0.3]) for method in methods}
-    runs = {method: {str(folder): run_config("charades", method, 1)} for method, folder in folders.items()}
+    runs = {method: {str(folder): made_up_score("charades", method, 1)} for method, folder in folders.items()}
     for folder in folders.values():
         path = folder / "per_class.csv"
         path.write_text(path.read_text().replace("dance", "001").replace("bend/bow (at the waist)", "NA"))
