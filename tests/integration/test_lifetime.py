@@ -24,9 +24,9 @@ from trainer.utils.errors import InputError
 
 EPOCHS = 100  # of one step each
 TRIED = {  # by number of ranks
-    1: "out_of_memory worker_killed worker_stopped results_read_only lock_deleted main_killed"
-    " SIGINT SIGQUIT SIGHUP SIGTERM_to_all SIGTERM_while_waiting",
-    2: "exception rank_1_killed main_killed SIGTERM SIGINT_to_all stall",
+    1: "out_of_memory worker_killed worker_stopped results_read_only lock_deleted main_killed SIGINT"
+    " SIGTERM_while_waiting",
+    2: "exception rank_1_killed main_killed SIGTERM_to_all stall",
 }
 
 # --- Runs ------------------------------------------------------------------------------------------------------------
@@ -63,15 +63,17 @@ def test_a_disturbed_run_ends_and_resumes(gpus, tmp_path, subtests):
         if disturbance.name in TRIED[gpus].split():
             with subtests.test(disturbance.name):
                 disturb(path, disturbance, gpus)
-    with subtests.test("damaged frame in training"):
-        expect_video_3_is_named(path, gpus=gpus)
+    if gpus == 1:
+        with subtests.test("damaged frame in training"):
+            expect_video_3_is_named(path, gpus=1)
     undisturbed = tiny_run(tmp_path / "undisturbed", EPOCHS, checkpoint_minutes=1000.0)
     for each in path, undisturbed:
         finish(each, gpus)
     expected, found = weights(undisturbed), weights(path)
     assert all(torch.equal(tensor, found[name]) for name, tensor in expected.items())
-    with subtests.test("damaged frame in prediction"):
-        expect_video_3_is_named(path, "trainer.evaluate", "predict", gpus=gpus)
+    if gpus == 2:
+        with subtests.test("damaged frame in prediction"):
+            expect_video_3_is_named(path, "trainer.evaluate", "predict", gpus=2)
 
 
 @pytest.mark.long

@@ -136,6 +136,7 @@ def test_outputs_on_a_file_system_without_hard_links(finished):
     assert_same_weights(trained, weights(path))
 
 
+@pytest.mark.parametrize("finished", RUNS[1:], indirect=True)  # both datasets, both families of backbones
 def test_an_interrupted_run_ends_with_the_same_weights(finished, tmp_path):
     path, dataset, settings = finished
     how = signal.SIGKILL if dataset == "ava" else signal.SIGTERM
