@@ -9,6 +9,8 @@ rule download_film:
         unless_deleted("films", f"{config['data']}/ava/films/{{film}}"),
     log:
         "<logs>/download_film/{film}.log",
+    benchmark:
+        "<benchmarks>/download_film/{film}.tsv"
     wildcard_constraints:
         film=r"[^/]+\.(mkv|mp4|webm)",
     conda:
@@ -35,6 +37,8 @@ rule download:
         "<data>/downloads/{file}",
     log:
         "<logs>/download/{file}.log",
+    benchmark:
+        "<benchmarks>/download/{file}.tsv"
     conda:
         "../../envs/media.yaml"
     resources:

@@ -42,6 +42,8 @@ rule score:
         per_class="<run>/per_class.csv",
     log:
         "<logs>/score/{dataset}/{method}/seed{seed}.log",
+    benchmark:
+        "<benchmarks>/score/{dataset}/{method}/seed{seed}.tsv"
     conda:
         "../../envs/trainer.yaml"
     resources:
@@ -68,6 +70,8 @@ rule bootstrap:
         bootstrap="<run>/bootstrap.npz",
     log:
         "<logs>/bootstrap/{dataset}/{method}/seed{seed}.log",
+    benchmark:
+        "<benchmarks>/bootstrap/{dataset}/{method}/seed{seed}.tsv"
     conda:
         "../../envs/trainer.yaml"
     resources:

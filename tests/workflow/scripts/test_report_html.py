@@ -301,6 +301,7 @@ def test_cost_is_summed_by_step_and_dataset(tmp_path):
         ("finetune/ava/tclr/seed0.tsv", 3600, "1024"),
         ("finetune/ava/gone/seed0.tsv", 3600, "1024"),
         ("predict/ava/tclr/seed0.tsv", 3600, "1024"),
+        ("score/ava/tclr/seed0.tsv", 3600, "1024"),
         ("finetune/charades/moco/seed1.tsv", 1800, "-"),
         ("index_charades.tsv", 36, "-"),
     ):
@@ -316,9 +317,11 @@ def test_cost_is_summed_by_step_and_dataset(tmp_path):
     ava = costs.loc["finetune", "ava"]
     assert (ava.jobs, ava.hours, ava.longest, ava.gpu_hours, ava.memory) == (3, 4.5, 2, 15, 2)
     assert costs.loc[("finetune", "charades"), "gpu_hours"] == 8
-    assert tuple(costs.loc[("predict", "ava"), ["jobs", "hours", "gpu_hours"]]) == (1, 1, 4)
+    for step, gpu_hours in (("predict", 4), ("score", 0)):
+        assert tuple(costs.loc[(step, "ava"), ["jobs", "hours", "gpu_hours"]]) == (1, 1, gpu_hours)
     assert costs.loc[("cut_film", ""), "gpu_hours"] == 0
-    assert list(costs.index.get_level_values(0)) == ["index_charades", "cut_film", "finetune", "finetune", "predict"]
+    steps = ["index_charades", "cut_film", "finetune", "finetune", "predict", "score"]
+    assert list(costs.index.get_level_values(0)) == steps
     assert step_costs(tmp_path / "nothing", {}).empty
 
 

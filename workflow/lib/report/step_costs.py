@@ -12,6 +12,7 @@ from trainer.utils.files import check_last_line
 log = logging.getLogger(__name__)
 
 HOUR = 3600
+GPU_STEPS = ("finetune", "predict")  # they use the GPUs of the training
 NO_TRAINING = [{"gpus": [], "hours": 0.0}]
 UNMEASURED = ("-", "NA")  # the memory of a job that was too short
 
@@ -43,7 +44,8 @@ def step_costs(folder, jobs_of_runs: dict[str, list[dict]], partial=False) -> pd
         if step == "finetune":  # Snakemake measured the last job alone; one that found the run finished trained nothing
             jobs += [_cost(step, dataset, job["hours"], job, math.nan) for job in earlier]
             hours = max(hours, last["hours"])
-        jobs.append(_cost(step, dataset, hours, last, memory))
+        used = last if step in GPU_STEPS else NO_TRAINING[0]
+        jobs.append(_cost(step, dataset, hours, used, memory))
     return (
         pd.DataFrame(jobs, columns=["step", "dataset", "hours", "gpu_hours", "memory"])
         .groupby(["step", "dataset"], sort=False)
