@@ -5,7 +5,6 @@ import signal
 import stat
 import subprocess
 import sys
-import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -76,7 +75,7 @@ def test_a_killed_maker_leaves_it_to_the_next(tmp_path, shared):
     killed = start(tmp_path / "a", shared, 60)
     assert killed.stdout.readline() == "makes\n"
     waiting = start(tmp_path / "b", shared)
-    time.sleep(0.5)
+    assert "waiting for another workflow" in waiting.stderr.readline()
     killed.send_signal(signal.SIGKILL)
     assert waiting.communicate()[0] == "makes\n"
     assert (tmp_path / "b/data/deep/file").read_text() == "content"
