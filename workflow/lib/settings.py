@@ -100,7 +100,7 @@ class DatasetConfig:
     """How the runs of a dataset are scheduled."""
 
     seeds: Annotated[tuple[Whole, ...], Field(min_length=1), AfterValidator(_check_distinct)]
-    """one run each; tables show mean and standard deviation"""
+    """one run each; tables show their mean, `mAP_std` in the CSV their deviation"""
     gpus: Count
     """GPUs of a job, a divisor of its recipe's `micro_batches`. Fewer (`--resources gpu=1`) give the same result more
     slowly"""
@@ -151,8 +151,8 @@ class Config:
     datasets: Annotated[tuple[DatasetName, ...], Field(min_length=1), AfterValidator(_check_distinct)]
     """which datasets to run"""
     methods: Literal["all"] | tuple[Text, ...]
-    """which rows of the methods table to run, in the order of the tables; `all` selects every row, and needs
-    the ViT files of `existing: checkpoints`"""
+    """which rows of the methods tables to run, in the order of the tables: ids, or recipes, which select all of their
+    rows, yours too; `all` selects every row, and needs the ViT files of `existing: checkpoints`"""
     methods_table: PathText
     """the table of methods"""
     local_methods_table: PathText | None

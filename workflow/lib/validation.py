@@ -233,14 +233,19 @@ def read_methods(config: Config, sources: pd.DataFrame) -> pd.DataFrame:
 
 def select_methods(config: Config, methods: pd.DataFrame) -> pd.DataFrame:
     """Return the rows that config selects, in its order; raise InputError if the recipe of one does not fit."""
-    selected = methods.index.tolist() if config.methods == "all" else list(config.methods)
+    names = methods.index.tolist() if config.methods == "all" else list(config.methods)
+    if not names or len(set(names)) < len(names):
+        raise InputError(f"config: methods: expected methods, each once, or all, got {names}")
+    selected = []
+    for name in names:
+        of_recipe = [] if name in methods.index else methods.index[methods.recipe == name].tolist()
+        selected += of_recipe or [name]
+    selected = list(dict.fromkeys(selected))
     if unknown := [method for method in selected if method not in methods.index]:
         tables = " and ".join(dict.fromkeys(methods.table))
         raise InputError(
             f"config: methods: {', '.join(unknown)}: no such row in {tables}; known: {', '.join(methods.index)}"
         )
-    if not selected or len(set(selected)) < len(selected):
-        raise InputError(f"config: methods: expected methods, each once, or all, got {selected}")
     for dataset in config.datasets:
         for row in methods.loc[selected].itertuples():
             check_recipe_fits(row, dataset, config)

@@ -274,9 +274,16 @@ def check_methods(tmp_path):
     return check
 
 
-def test_methods_are_selected_by_their_ids(check_methods, tmp_path):
+def test_methods_are_selected_by_their_ids_or_recipe(check_methods, tmp_path):
     other = ROW | {"method": "scratch"}
     assert list(check_methods(ROW, other, selected=["scratch", "mine"]).method) == ["scratch", "mine"]
+    named_like_a_recipe = ROW | {"method": "vit"}
+    for selected, expected in (
+        (["r2plus1d", "mine"], ["mine", "scratch", "vit"]),
+        (["scratch", "r2plus1d"], ["scratch", "mine", "vit"]),
+        (["vit"], ["vit"]),
+    ):
+        assert list(check_methods(ROW, other, named_like_a_recipe, selected=selected).method) == expected
     table = f"{tmp_path}/methods.tsv"
     with pytest.raises(InputError, match=f"^config: methods: mime: no such row in {table}; known: mine, scratch$"):
         check_methods(ROW, other, selected=["scratch", "mime"])
