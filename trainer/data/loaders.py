@@ -1,6 +1,5 @@
 """Batches of clips: what a batch holds, which clips are in it, and the loaders that serve it."""
 
-import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
@@ -203,8 +202,9 @@ def read_batches(loader) -> Iterator:
     while True:
         try:
             batch = next(batches, None)
-        except InputError as error:
-            raise InputError(re.sub(r"(?s).*\bInputError: ", "", str(error)).strip()) from None
+        except InputError as error:  # of a worker: the text of its traceback, which ends in its words
+            words = error.args[0].strip().rpartition("\n")[2] if loader.num_workers else error.args[0]
+            raise InputError(words.removeprefix("trainer.utils.errors.InputError: ")) from None
         if batch is None:
             return
         yield batch

@@ -141,6 +141,21 @@ class SharedMemory(torch.utils.data.Dataset):
         return torch.tensor(loaders.empty_shared((2, 3), np.int16).is_shared())
 
 
+class Damaged(SharedMemory):
+    """One item that cannot be read, with a name that looks like words of ours."""
+
+    def __getitem__(self, _):
+        raise InputError("InputError: is a folder.csv: no such\tfile")
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_error_of_the_input_keeps_its_words(workers):
+    loader = torch.utils.data.DataLoader(Damaged(), num_workers=workers)
+    with pytest.raises(InputError) as raised:
+        list(loaders.read_batches(loader))
+    assert str(raised.value) == r"InputError: is a folder.csv: no such\tfile"
+
+
 @pytest.mark.parametrize("workers", [0, 1])
 def test_only_workers_share_memory(workers):
     loader = torch.utils.data.DataLoader(SharedMemory(), batch_size=None, num_workers=workers)
