@@ -15,26 +15,12 @@ from trainer.utils.errors import InputError
 
 PINNED_CODE = "VSSL_CODE"  # environment variable: the hash of the code with which a launcher started
 
-# Code that determines weights, below this folder; {} is the dataset.
-WEIGHT_CODE = (
-    "train.py",
-    "step.py",
-    "optim.py",
-    "tasks/{}.py",
-    "data/{}_lists.py",
-    "data/clips.py",
-    "data/frame_archive.py",
-    "data/jpeg.py",
-    "data/loaders.py",
-    "data/regions.py",
-    "data/transforms.py",
-    "models/backbones.py",
-    "models/channels_last.py",
-    "models/cuda_graph.py",
-    "models/network.py",
-    "models/vit.py",
-    "distributed/process_group.py",
-)
+# Code that determines weights, below this folder ({} is the dataset): these files, what they import of the folders
+# FOLLOWED, and what that imports of them.
+WEIGHT_CODE = ("train.py", "step.py", "optim.py", "tasks/{}.py")
+FOLLOWED = ("data/", "models/", "tasks/")
+NOT_FOLLOWED = ("models/checkpoints.py", "models/cost.py")  # strict loading, and a count of operations
+GROUP_CODE = "distributed/process_group.py"  # of its folder, it alone determines weights
 
 
 @cache
@@ -57,9 +43,32 @@ def code_fingerprint(dataset: str, folder=Path(__file__).parent) -> str:
 
     Comments, docstrings and the words of logs and errors do not count.
     """
-    trees = [ast.parse((folder / name.format(dataset)).read_text(encoding="utf-8")) for name in WEIGHT_CODE]
-    text = "\n".join(ast.dump(_WithoutWords().visit(tree)) for tree in trees)
+    trees = [_WithoutWords().visit(_parse(folder / name)) for name in weight_code(dataset, folder)]
+    text = "\n".join(map(ast.dump, trees))
     return hashlib.sha256(text.replace(", type_params=[]", "").encode()).hexdigest()  # which Python 3.12 writes
+
+
+def weight_code(dataset: str, folder=Path(__file__).parent) -> list[str]:
+    """Return the files of code that determines weights, relative to ``folder``."""
+    roots = [name.format(dataset) for name in WEIGHT_CODE]
+    files = list(roots)
+    for name in files:  # it grows
+        for module in _imports(_parse(folder / name)):
+            file = module.removeprefix("trainer.").replace(".", "/") + ".py"
+            if file.startswith(FOLLOWED) and file not in (*files, *NOT_FOLLOWED) and (folder / file).is_file():
+                files.append(file)
+    return [*roots, *sorted(files[len(roots) :]), GROUP_CODE]
+
+
+def _parse(path):
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def _imports(tree):
+    """Yield the dotted names that come after "from": modules, and the names that are imported from them."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}", *(f"{node.module}.{alias.name}" for alias in node.names))
 
 
 def pin_code(dataset: str):
@@ -68,8 +77,8 @@ def pin_code(dataset: str):
     A job may wait for GPUs before it trains, and imports some modules only where they are used. Ranks import the code
     anew after the wait of their launcher, so they inherit its hash, see ``check_pinned_code``.
     """
-    for name in WEIGHT_CODE:
-        import_module("trainer." + name.format(dataset).removesuffix(".py").replace("/", "."))
+    for name in weight_code(dataset):
+        import_module("trainer." + name.removesuffix(".py").replace("/", "."))
     os.environ.setdefault(PINNED_CODE, code_fingerprint(dataset))
 
 

@@ -236,8 +236,8 @@ import runpy, sys
 from trainer.distributed import gpu_lease
 
 def lease(count):
-    from trainer.fingerprints import WEIGHT_CODE, code_fingerprint
-    names = ["trainer." + name.format("ava").removesuffix(".py").replace("/", ".") for name in WEIGHT_CODE]
+    from trainer.fingerprints import code_fingerprint, weight_code
+    names = ["trainer." + name.removesuffix(".py").replace("/", ".") for name in weight_code("ava")]
     print([name for name in names if name not in sys.modules], code_fingerprint.cache_info().currsize)
     raise SystemExit
 

@@ -7,7 +7,7 @@ import pytest
 from tests.helpers.paths import ROOT
 from tests.helpers.small_run import small_run
 from trainer import config
-from trainer.fingerprints import WEIGHT_CODE, code_fingerprint, run_fingerprint
+from trainer.fingerprints import GROUP_CODE, WEIGHT_CODE, code_fingerprint, run_fingerprint
 
 
 def test_files_of_a_run_belong_to_its_fingerprint(tmp_path):
@@ -76,11 +76,11 @@ def test_statements_are_in_the_code_fingerprint(code, name, old, new):
 
 def test_all_versions_of_python_give_code_the_same_fingerprint(tmp_path):
     """Python 3.12 adds a field to functions and classes; the hash is of 3.11."""
-    for name in WEIGHT_CODE:
+    for name in (*WEIGHT_CODE, GROUP_CODE):
         path = tmp_path / name.format("ava")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("class A:\n    def f(self, a: int = 1) -> int:\n        return a + 1\n")
-    expected = "7e44e764b32ec3f37b630d6c7be02f3d54029ed7114c722dad3b6542a24dc017"
+    expected = "ee6232b70f526408496656bc2f69cf804dd8a38182ddfd4afdc20346a3884498"
     assert code_fingerprint.__wrapped__("ava", tmp_path) == expected
 
 
@@ -88,6 +88,22 @@ def test_the_code_fingerprint_is_that_of_a_dataset(code):
     change = ("tasks/charades.py", "room = available - span", "room = available")
     assert code(*change, dataset="charades") != code_fingerprint("charades")
     assert code(*change, dataset="ava") == code_fingerprint("ava")
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("models/backbones.py", "    from trainer.models.slow_r50 import Slow"),  # in the function that builds it
+        ("tasks/ava.py", "    from trainer.models import slow_r50"),
+    ],
+)
+def test_imported_modules_are_in_the_code_fingerprint(code, tmp_path, name, line):
+    importing = tmp_path / "trainer" / name
+    importing.write_text(f"{importing.read_text()}\n\ndef build():\n{line}\n")
+    module = tmp_path / "trainer/models/slow_r50.py"
+    module.write_text("width = 64\n")
+    before = code("optim.py", "", "")
+    assert code("models/slow_r50.py", "64", "32") != before == code("models/slow_r50.py", "64", "64  # of 256")
 
 
 def test_new_files_and_other_modules_are_not_in_the_code_fingerprint(code, tmp_path):
