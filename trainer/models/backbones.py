@@ -27,14 +27,17 @@ if TYPE_CHECKING:
 class Backbone:
     """What the rest must know of an architecture."""
 
-    build: Callable[[], nn.Module]  # randomly initialized
+    build: Callable[..., nn.Module]  # randomly initialized; called with the settings that it takes, by their names
     channels: int  # of the features
     time_stride: int  # frames of a clip per frame of its features
     space_stride: int  # pixels of a clip per pixel of its features
     recipe: str  # how it is fine-tuned unless a row of the methods table says otherwise; a name of config/recipes.yaml
-    depth: int | None = None  # blocks of a transformer like VideoMAE's; None: without drop path and layer decay
+    takes: tuple[str, ...] = ()  # of the settings drop_path and recompute, see `build_backbone`
+    depth: int | None = None  # blocks of a transformer like VideoMAE's, for layer decay and the position table
     num_frames: int | None = None  # of a clip, where only one length fits
     mean: str = "0.45"  # subtracted from pixels in [0, 1] unless a row of the methods table says otherwise
+    std: str = "0.225"  # by which the difference is divided, likewise
+    capturable: bool = True  # by CUDA graphs: its passes neither read values on the host nor change with the clip
 
     def misfit(self, clip: Clip, drop_path: float, layer_decay: float) -> str | None:
         """Return which setting of a recipe does not fit, what is expected and what it is; None if all fit."""
@@ -44,8 +47,8 @@ class Backbone:
                 return f"clip: {name}: expected a multiple of {stride}, got {size}"
         if self.num_frames not in (None, frames):
             return f"clip: num_frames: expected {self.num_frames}, got {frames}"
-        if not self.depth and drop_path:
-            return f"drop_path: expected 0, as it is no transformer like VideoMAE's, got {drop_path}"
+        if drop_path and "drop_path" not in self.takes:
+            return f"drop_path: expected 0, as this backbone has none, got {drop_path}"
         if not self.depth and layer_decay != 1:
             return f"training: layer_decay: expected 1, as it is no transformer like VideoMAE's, got {layer_decay}"
         return None
@@ -54,15 +57,16 @@ class Backbone:
 def build_backbone(name: str, bn_eps: float = 1e-5, drop_path: float = 0.0, recompute: bool = False) -> nn.Module:
     """Build a randomly initialized backbone.
 
-    ``bn_eps`` is in no checkpoint; CtP was pre-trained with 1e-3, the others with 1e-5. ``drop_path`` and ``recompute``
-    are of transformers, see `trainer.models.vit`.
+    ``bn_eps`` is in no checkpoint; CtP was pre-trained with 1e-3, the others with 1e-5. ``drop_path`` (stochastic
+    depth) and ``recompute`` (activation checkpointing) reach the backbones that take them, see `trainer.models.vit`.
     """
     from torch import nn
 
     if name not in BACKBONES:
         raise InputError(f"unknown backbone {name!r}; known: {', '.join(BACKBONES)}")
     record = BACKBONES[name]
-    backbone = record.build(drop_path=drop_path, recompute=recompute) if record.depth else record.build()
+    given = {"drop_path": drop_path, "recompute": recompute}
+    backbone = record.build(**{name: given[name] for name in record.takes})
     for module in backbone.modules():
         if isinstance(module, nn.BatchNorm3d):
             module.eps = bn_eps
@@ -110,14 +114,29 @@ VIDEOMAE_MEAN = "0.4814576,0.4546922,0.4038435"  # of VideoMAE's AVA code: 122.7
 def _vit(width, depth, heads, tubelet=2, recipe="vit"):
     """Return the record of a transformer that was pre-trained on grids of 8 x 14 x 14 tokens, of 16 x 16 px each."""
     build = partial(_transformer, width=width, depth=depth, heads=heads, tubelet=tubelet)
-    return Backbone(build, width, tubelet, 16, recipe, depth, 8 * tubelet, VIDEOMAE_MEAN)
+    return Backbone(
+        build,
+        channels=width,
+        time_stride=tubelet,
+        space_stride=16,
+        recipe=recipe,
+        takes=("drop_path", "recompute"),
+        depth=depth,
+        num_frames=8 * tubelet,
+        mean=VIDEOMAE_MEAN,
+    )
+
+
+def _resnet(build, time_stride=8):
+    """Return the record of a video ResNet with 18 layers."""
+    return Backbone(build, channels=512, time_stride=time_stride, space_stride=16, recipe="r2plus1d")
 
 
 BACKBONES = {
-    "r2plus1d_18": Backbone(partial(_video_resnet, "r2plus1d_18"), 512, 8, 16, "r2plus1d"),
-    "r2plus1d_18_tclr": Backbone(_r2plus1d_18_tclr, 512, 4, 16, "r2plus1d"),
-    "r3d_18": Backbone(partial(_video_resnet, "r3d_18"), 512, 8, 16, "r2plus1d"),
-    "mc3_18": Backbone(partial(_video_resnet, "mc3_18"), 512, 1, 16, "r2plus1d"),  # layers 2 to 4: frame by frame
+    "r2plus1d_18": _resnet(partial(_video_resnet, "r2plus1d_18")),
+    "r2plus1d_18_tclr": _resnet(_r2plus1d_18_tclr, time_stride=4),
+    "r3d_18": _resnet(partial(_video_resnet, "r3d_18")),
+    "mc3_18": _resnet(partial(_video_resnet, "mc3_18"), time_stride=1),  # layers 2 to 4: frame by frame
     "vit_s_16": _vit(384, 12, 6),
     "vit_b_16": _vit(768, 12, 12),
     "vit_l_16": _vit(1024, 24, 16),

@@ -18,14 +18,15 @@ def capture_pays(run: Run) -> bool:
     """Return whether to capture the training passes of a run.
 
     In float32 and TF32 the host keeps up. Several ranks exchange gradients during the backward pass, not after it. A
-    frozen backbone has no backward pass, and the activation checkpointing of transformers reads random states, which a
-    capture forbids.
+    frozen backbone has no backward pass, and activation checkpointing reads random states, which a capture forbids.
     """
+    backbone = BACKBONES[run.model.backbone]
     return (
         run.machine.device == "cuda"
         and run.training.precision == "bfloat16"
         and run.machine.world_size == 1
-        and not (run.machine.activation_checkpointing and BACKBONES[run.model.backbone].depth)
+        and backbone.capturable
+        and not (run.machine.activation_checkpointing and "recompute" in backbone.takes)
         and not run.model.frozen
     )
 

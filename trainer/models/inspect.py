@@ -53,7 +53,7 @@ def main(argv=None):
             "layout": args.layout,
             "channel_order": args.channel_order,
             "mean": args.mean or BACKBONES[backbone].mean,
-            "std": args.std,
+            "std": args.std or BACKBONES[backbone].std,
         }
         if args.add is not None:
             columns["bn_eps"] = args.bn_eps  # no file tells it
@@ -84,8 +84,8 @@ def _arguments(argv):
     added.add_argument("--bn-eps", metavar="E", type=_epsilon, default=DEFAULTS["bn_eps"], help=epsilon)
     subtracted = "subtracted from pixels in [0, 1]; default: the backbone's"
     added.add_argument("--mean", metavar="M[,M,M]", type=_mean, help=subtracted)
-    divided = "by which the difference is divided; default: %(default)s"
-    added.add_argument("--std", metavar="S[,S,S]", type=_std, default=DEFAULTS["std"], help=divided)
+    divided = "by which the difference is divided; default: the backbone's"
+    added.add_argument("--std", metavar="S[,S,S]", type=_std, help=divided)
     return parser.parse_args(argv)
 
 

@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
@@ -43,6 +44,20 @@ def test_features_are_as_the_record_says(name):
         features = build_backbone(name).eval()(torch.zeros(1, 3, *clip))
     strides = (record.time_stride, record.space_stride, record.space_stride)
     assert features.shape == (1, record.channels, *(-(-size // by) for size, by in zip(clip, strides, strict=True)))
+
+
+@pytest.mark.parametrize("takes", [(), ("recompute",), ("drop_path", "recompute")])
+def test_a_backbone_is_built_with_the_settings_that_it_takes(monkeypatch, takes):
+    got = {}
+
+    def build(**settings):
+        got.update(settings)
+        return torch.nn.Identity()
+
+    record = replace(BACKBONES["r3d_18"], build=build, takes=takes)
+    monkeypatch.setitem(BACKBONES, "r3d_18", record)
+    build_backbone("r3d_18", drop_path=0.1, recompute=True)
+    assert got == {name: {"drop_path": 0.1, "recompute": True}[name] for name in takes}
 
 
 def test_records_are_read_without_pytorch():

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from tests.helpers.published_model import run_of
+from trainer.models.backbones import BACKBONES
 from trainer.models.cuda_graph import capture, capture_pays
 
 
@@ -35,6 +36,19 @@ def on_gpu(backbone, precision="bfloat16", **machine):
 )
 def test_passes_are_captured_where_it_pays(run, pays):
     assert capture_pays(run) is pays
+
+
+@pytest.mark.parametrize(
+    ("record", "machine", "pays"),
+    [
+        ({"capturable": False}, {}, False),
+        ({"takes": ("recompute",)}, {"activation_checkpointing": True}, False),
+        ({"depth": 12}, {"activation_checkpointing": True}, True),
+    ],
+)
+def test_the_record_says_whether_passes_can_be_captured(monkeypatch, record, machine, pays):
+    monkeypatch.setitem(BACKBONES, "r3d_18", replace(BACKBONES["r3d_18"], **record))
+    assert capture_pays(on_gpu("r3d_18", **machine)) is pays
 
 
 @pytest.mark.parametrize("error", [None, RuntimeError])

@@ -1,6 +1,7 @@
 """The command that tells what is in a checkpoint and adds it to a table of methods."""
 
 import re
+from dataclasses import replace
 
 import pytest
 import torch
@@ -54,14 +55,15 @@ def test_the_command_names_the_layouts_that_there_are(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("name", BACKBONES)
-def test_the_command_finds_the_backbone_that_fits(name, hollow, tmp_path, capsys):
+def test_the_command_finds_the_backbone_that_fits(name, hollow, tmp_path, capsys, monkeypatch):
+    record = replace(BACKBONES[name], std="0.229,0.224,0.225")
+    monkeypatch.setitem(BACKBONES, name, record)
     main([str(saved(hollow[name] | {"fc.weight": torch.zeros(400, 512)}, tmp_path / "file.pth"))])
     *content, verdict = capsys.readouterr().out.splitlines()
-    names = "vit names" if BACKBONES[name].depth else "torchvision names, as supervised"
+    names = "vit names" if record.depth else "torchvision names, as supervised"
     assert verdict == f"fits {name} whole: {len(hollow[name])} tensors; {names}"
     assert "  not used fc: 1 tensor, 0.20 M numbers, first fc.weight [400, 512]" in content
-    record = BACKBONES[name]
-    pixels = f"channel_order rgb, mean {record.mean}, std 0.225"
+    pixels = f"channel_order rgb, mean {record.mean}, std {record.std}"
     assert content[-1] == f"  row: backbone {name}, recipe {record.recipe}, layout auto, {pixels}"
 
 

@@ -369,7 +369,7 @@ def test_a_recipe_must_fit_the_backbone(check_methods, backbone, clip, message):
         ),
         ("vit_b_16", "r2plus1d", {}, "clip: num_frames: expected 16, got 32, .*; its own recipe is vit$"),
         ("vit_b_16_umt", "vit", {}, "clip: num_frames: expected 8, got 16, .*; its own recipe is vit_8_frames$"),
-        ("r2plus1d_18", "vit", {}, "drop_path: expected 0, as it is no transformer .*; its own recipe is r2plus1d$"),
+        ("r2plus1d_18", "vit", {}, "drop_path: expected 0, as this backbone has none, .*; its own recipe is r2plus1d$"),
         ("r2plus1d_18", "vit_frozen", {}, "training: layer_decay: expected 1, .* like VideoMAE's, got 0.75"),
     ],
 )
