@@ -62,6 +62,7 @@ _COLUMNS = {"video": str, "second": int, "x1": float, "y1": float, "x2": float, 
 _DTYPES = {str: "category", int: np.int32, float: np.float64}
 # Bounds: a second of a day, a class (-1: none), a box that reaches out of the frame, but is not in pixels.
 _BOUNDS = {"second": (0, 99_999), "action": (-1, 80)} | dict.fromkeys(("x1", "y1", "x2", "y2"), (-1, 2))
+VALIDATION_SECONDS = 4  # seconds divisible by this are evaluated during training, as in the published experiment
 _FIELD = re.compile(r"""\b(name|id|label_id)\s*:\s*(?:"([^"]*)"|'([^']*)'|([^\s"'}]+))""")  # of a label map
 
 
@@ -121,8 +122,8 @@ def read_label_map(path) -> dict[int, str]:
 
 
 def every_fourth_second(ground_truth: GroundTruth) -> GroundTruth:
-    """Return the boxes that the published experiment evaluates during training: seconds divisible by 4."""
-    return ground_truth.select(ground_truth.second % 4 == 0)
+    """Return the boxes of ground truth that are evaluated during training."""
+    return ground_truth.select(ground_truth.second % VALIDATION_SECONDS == 0)
 
 
 def of_videos(ground_truth: GroundTruth, videos) -> GroundTruth:

@@ -18,10 +18,10 @@ from trainer.data.loaders import Sample, evaluation_loader
 from trainer.data.regions import extended, jittered, regions_in_crop
 from trainer.data.transforms import center_crop, full_frame, hsv_jitter, random_crop
 from trainer.datasets import DATASETS
+from trainer.metrics.ava_csv import VALIDATION_SECONDS
 from trainer.models.backbones import Backbone
 from trainer.predict import probabilities, run_inference
 
-VALIDATION_SECONDS = 4  # validation during training uses every fourth second
 SEVERE_BOXES = Boxes()
 
 
