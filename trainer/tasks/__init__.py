@@ -8,5 +8,8 @@ A task module has
     predict_validation(model, run, group)         predictions for the validation during training
     predict_test(model, run, group)               predictions of the test set
 
+A set has ``item_bytes``, about the bytes of an item in memory; one that `evaluation_loader` serves has ``sizes()``, a
+comparable value per item: a batch has items of one size.
+
 Predictions are a dict of arrays with one row per example; the dataset's metric reads them (``trainer/metrics``).
 """
