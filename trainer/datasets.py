@@ -17,7 +17,6 @@ class Dataset:
     """A dataset as tables, lists and rules see it."""
 
     title: str  # for readers
-    num_classes: int  # outputs of the network, which may be more than the metric scores
     metric: ModuleType  # has PREDICTIONS, score_test, score_validation and judge_test
     resampled_aps: Callable  # (data, predictions, number, seed): average precision of resamples of the test videos
     metric_title: str  # for the heading of a table
@@ -26,11 +25,15 @@ class Dataset:
     single_view: bool = False  # a test example is one clip, without further crops
     write_official_files: Callable | None = None  # (data, predictions, folder): for the dataset's own script
 
+    @property
+    def num_classes(self) -> int:
+        """Outputs of the network, which may be more than the metric scores: of AVA's 80, its label map names 60."""
+        return self.metric.PREDICTIONS["score"][0]
+
 
 DATASETS = {
     "ava": Dataset(
         title="AVA",
-        num_classes=80,  # of which ActivityNet's label map scores 60
         metric=ava,
         resampled_aps=ava_resampled.resampled_aps,
         metric_title="frame mAP at IoU 0.5, in percent",
@@ -41,7 +44,6 @@ DATASETS = {
     ),
     "charades": Dataset(
         title="Charades",
-        num_classes=157,
         metric=charades,
         resampled_aps=charades_resampled.resampled_aps,
         metric_title="mAP, in percent",
