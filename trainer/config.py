@@ -129,7 +129,7 @@ def check_pixel_scale(number: float) -> float:
 
 
 Mean = Annotated[Number, AfterValidator(check_pixel_scale)]  # of a color channel
-Spread = Annotated[Positive, AfterValidator(check_pixel_scale)]
+Std = Annotated[Positive, AfterValidator(check_pixel_scale)]
 
 
 @settings
@@ -140,7 +140,7 @@ class Normalization:
     """order of the color channels"""
     mean: Mean | tuple[Mean, Mean, Mean]
     """subtracted from pixels in [0, 1]; one number, or those of red, green and blue in any order of channels"""
-    std: Spread | tuple[Spread, Spread, Spread]
+    std: Std | tuple[Std, Std, Std]
     """by which the difference is divided, likewise"""
 
 
@@ -261,9 +261,9 @@ def check_frozen(tuning: Tuning, training: Training):
             raise ValueError(f"{name}: expected 0, as the backbone is frozen, got {value}")
 
 
-def check_for_dataset(dataset: str, run):
-    """Raise ValueError if a recipe or run has settings that its dataset cannot use."""
-    if DATASETS[dataset].single_view:
+def check_for_dataset(dataset: str, run, protocol: str):
+    """Raise ValueError if a recipe or run, whose mAP is counted by ``protocol``, has what its dataset cannot use."""
+    if DATASETS[dataset].has_boxes:
         return
     if run.clip.test_side < run.clip.crop:
         raise ValueError(
@@ -271,7 +271,7 @@ def check_for_dataset(dataset: str, run):
             f"size, got {run.clip.test_side}"
         )
     given = {"clip: lead": run.clip.lead, "clip: hsv_jitter": run.clip.hsv_jitter, "boxes": run.boxes != Boxes()}
-    given["protocol"] = getattr(run, "protocol", "published") != "published"  # of a recipe
+    given["protocol"] = protocol != "published"
     if wrong := [name for name, value in given.items() if value]:
         raise ValueError(f"{wrong[0]}: expected none, as {DATASETS[dataset].title} has no key seconds and boxes")
 
@@ -325,7 +325,7 @@ class Run:
         check_frozen(self.model, self.training)
         if self.dataset not in DATASETS:
             raise ValueError(f"dataset: expected one of {', '.join(DATASETS)}, got {self.dataset!r}")
-        check_for_dataset(self.dataset, self)
+        check_for_dataset(self.dataset, self, self.data.protocol)
         for role in DATASETS[self.dataset].score_files:
             if getattr(self.data, role) is None:
                 raise ValueError(f"data: {role}: expected a path, as {self.dataset} is scored by it, got nothing")

@@ -22,6 +22,7 @@ class Dataset:
     metric_title: str  # for the heading of a table
     score_files: tuple[str, ...]  # annotation files that the metric reads, by their field of trainer.config.Data
     frame_separator: str  # between video and number in a frame's file name, as SlowFast has it
+    has_boxes: bool = False  # examples are key seconds with boxes of people
     single_view: bool = False  # a test example is one clip, without further crops
     write_official_files: Callable | None = None  # (data, predictions, folder): for the dataset's own script
 
@@ -39,6 +40,7 @@ DATASETS = {
         metric_title="frame mAP at IoU 0.5, in percent",
         score_files=("label_map", "ground_truth", "excluded"),
         frame_separator="_",
+        has_boxes=True,
         single_view=True,
         write_official_files=ava.write_official_files,
     ),

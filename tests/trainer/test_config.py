@@ -61,6 +61,13 @@ def test_files_of_the_score_are_required():
         read(config.Run, RUN | {"dataset": "ava", "data": data}, "run.yaml")
 
 
+def test_the_protocol_of_another_dataset_is_refused():
+    data = RUN["data"] | {"protocol": "alphaction"}
+    message = "^run.yaml: protocol: expected none, as Charades has no key seconds and boxes$"
+    with pytest.raises(InputError, match=message):
+        read(config.Run, RUN | {"data": data}, "run.yaml")
+
+
 def test_unknown_dataset():
     with pytest.raises(InputError, match=r"^run.yaml: dataset: expected one of ava, charades.*, got 'kinetics'$"):
         read(config.Run, RUN | {"dataset": "kinetics"}, "run.yaml")
@@ -146,14 +153,14 @@ def same_hashes(run, other):
         ("data", {"protocol": "alphaction"}, [True, True, False]),
         ("model", {"checkpoint": "/there/moco.pth"}, [True, True, False]),  # perhaps another file of this name
         ("clip", {"test_clips": 5}, [True, False, False]),
-        ("clip", {"test_crops": 1}, [True, False, False]),
+        ("clip", {"test_crops": 3}, [True, False, False]),
         ("clip", {"test_short_side": 20}, [True, False, False]),
         ("clip", {"num_frames": 4}, [False, False, False]),
         ("training", {"base_lr": 0.5}, [False, False, False]),
     ],
 )
 def test_what_a_setting_determines(tmp_path, part, change, same):
-    run = config.load(small_run(tmp_path, "charades", checkpoint="/here/moco.pth"))
+    run = config.load(small_run(tmp_path, "ava", checkpoint="/here/moco.pth"))
     assert same_hashes(run, replace(run, **{part: replace(getattr(run, part), **change)})) == same
 
 

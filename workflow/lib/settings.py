@@ -63,7 +63,7 @@ def _split_numbers(cell):
 
 
 Mean = Annotated[float, Field(ge=0), AfterValidator(check_pixel_scale)]
-Spread = Annotated[float, Field(gt=0), AfterValidator(check_pixel_scale)]
+Std = Annotated[float, Field(gt=0), AfterValidator(check_pixel_scale)]
 PlannedPath = Annotated[PathText, AfterValidator(check_path)]  # becomes part of the paths of a rule
 Label = Annotated[Text, AfterValidator(check_label)]  # a cell of tables, also of those that spreadsheets open
 
@@ -202,7 +202,7 @@ class Config:
 
 def _check_recipe(key, recipe, dataset):
     try:
-        check_for_dataset(dataset, recipe)
+        check_for_dataset(dataset, recipe, recipe.protocol)
     except ValueError as error:
         raise ValueError(f"{key}: {error}") from error
     views = (recipe.clip.test_clips, recipe.clip.test_crops)
@@ -263,7 +263,7 @@ class MethodRow:
     mean: Annotated[Mean | tuple[Mean, Mean, Mean], BeforeValidator(_split_numbers)]
     """subtracted from pixels in [0, 1]: a number, or red,green,blue. TCLR was pre-trained without normalization; the
     released configs normalize"""
-    std: Annotated[Spread | tuple[Spread, Spread, Spread], BeforeValidator(_split_numbers)]
+    std: Annotated[Std | tuple[Std, Std, Std], BeforeValidator(_split_numbers)]
     """by which the difference is divided: a number, or red,green,blue"""
 
 

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from tests.helpers.browser import needs_browser, overflow
-from tests.helpers.made_up_results import FEW_SEEDS, ONE_SEED, made_up, read, run_config
+from tests.helpers.made_up_results import FEW_SEEDS, ONE_SEED, made_up, read
 from tests.helpers.paths import ROOT
 from trainer.config import Run, score_fingerprint
 from trainer.utils import settings
@@ -125,8 +125,8 @@ def test_another_test_set_is_refused_by_what_differs(tmp_path):
 
 
 def with_setting(run, section, **changes):
-    """Let a run of MoCo's seed 2 have been made with other settings."""
-    content = run_config("charades", "moco", 2)
+    """Let a run have been made with other settings."""
+    content = yaml.safe_load((run / "config.yaml").read_text())
     content |= {section: content[section] | changes}
     (run / "config.yaml").write_text(yaml.safe_dump(content))
     made = score_fingerprint(settings.read(Run, content, "made up"))
@@ -157,10 +157,10 @@ def test_a_run_that_is_left_of_other_resamples_is_refused(tmp_path):
 
 
 def test_another_protocol_is_refused(tmp_path):
-    results, folder = made_up(tmp_path / "ours"), other_results(tmp_path)
-    run = folder / "runs/charades/moco/seed2"
+    results, folder = made_up(tmp_path / "ours", "ava"), tmp_path / "other"
+    made_up(folder / "runs", "ava")
+    run, ours = folder / "runs/ava/moco/seed1", tmp_path / "ours/ava/moco/seed1"
     with_setting(run, "data", protocol="alphaction")
-    ours = tmp_path / "ours/charades/moco/seed1"
     with pytest.raises(InputError, match=rf"^{run}: expected mAP by protocol published, as {ours} has it, got alphact"):
         read_other(results, folder)
 

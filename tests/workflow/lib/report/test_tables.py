@@ -20,6 +20,7 @@ from tests.helpers.made_up_results import (
     made_up,
     made_up_score,
     read,
+    run_config,
     with_recipes,
     write_published,
     write_run,
@@ -250,16 +251,16 @@ def test_unfinished_runs_are_pending(tmp_path):
 
 def test_a_run_with_other_settings_is_pending_and_one_of_another_machine_is_not(tmp_path):
     def change(method, **changes):
-        path = tmp_path / "charades" / method / "seed1/metrics.json"
-        run = settings.read(Run, RUN | {"method": method} | changes, "made up")
+        path = tmp_path / "ava" / method / "seed1/metrics.json"
+        run = settings.read(Run, run_config("ava", method, 1) | changes, "made up")
         path.write_text(json.dumps(json.loads(path.read_text()) | {"fingerprint": score_fingerprint(run)}))
 
-    made_up(tmp_path)
+    made_up(tmp_path, "ava")
     change("scratch", machine=RUN["machine"] | {"workers": 8, "threads": 2, "checkpoint_minutes": 1})
     change("moco", training=RUN["training"] | {"epochs": 3})
     change("video_moco", training=RUN["training"] | {"precision": "bfloat16"})
     change("supervised", data=RUN["data"] | {"protocol": "alphaction"})
-    rows = table(read(tmp_path))
+    rows = table(read(tmp_path, "ava"))
     assert list(rows.status) == ["finished", "pending", "pending", "pending"]
 
 
