@@ -11,7 +11,6 @@ process to itself: each is called twice in a row and counted once, so that none 
 import csv
 import itertools
 import os
-import platform
 import statistics
 import subprocess
 import tarfile
@@ -29,19 +28,19 @@ import torch
 import torchvision
 from torch.nn.functional import interpolate
 
+from benchmarks.runs import recipe_run
 from trainer.cli import command_parser
-from trainer.config import Clip
 from trainer.data.ava_lists import NUM_ACTIONS, KeyFrames
 from trainer.data.charades_lists import Videos
 from trainer.data.clips import indices_around, indices_from
 from trainer.data.frame_archive import FrameArchive, write_index
 from trainer.data.transforms import crops_along, full_frame, random_crop
 from trainer.tasks import ava, charades
+from trainer.utils.environment import processor
 from workflow.lib.tar_index import index_tar
 
 MEAN, STD = 0.45, 0.225
-AVA = Clip(num_frames=32, stride=2, crop=112, short_side_range=(256, 320), test_clips=1, test_crops=1)
-CHARADES = Clip(num_frames=32, stride=8, crop=112, short_side_range=(256, 340), test_clips=10, test_crops=3)
+AVA, CHARADES = (recipe_run(dataset, torch.device("cpu")).clip for dataset in ("ava", "charades"))
 FRAMES = 720
 
 
@@ -283,9 +282,7 @@ def ratio(numerators, denominators):
 
 
 def print_conditions(*videos):
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    model = next((line.split(": ")[1] for line in lines if line.startswith("model name")), platform.machine())
-    print(f"{model}, {os.cpu_count()} cores, one thread; load {os.getloadavg()[0]:.1f} at the start")
+    print(f"{processor()}, {os.cpu_count()} cores, one thread; load {os.getloadavg()[0]:.1f} at the start")
     print(f"OpenCV {cv2.__version__}, PyTorch {torch.__version__}, simplejpeg {simplejpeg.__version__}")
     for video in videos:
         size = sum(map(len, video.jpegs)) / FRAMES / 1e3

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from trainer.datasets import DATASETS
-from trainer.metrics.ava_csv import has_extent
+from trainer.metrics.ava_csv import BOUNDS, has_extent
 from trainer.utils.errors import InputError
 from trainer.utils.files import check_last_line
 from trainer.utils.text import quoted, shortened
@@ -22,7 +22,6 @@ from trainer.utils.text_files import text_lines
 
 COLUMNS = ["video", "second", "center", "x1", "y1", "x2", "y2", "labels", "score"]
 NUM_ACTIONS = DATASETS["ava"].num_classes
-LAST_SECOND = 99_999  # more than a day; AVA's films last three hours at most
 
 
 @dataclass(slots=True)
@@ -115,16 +114,16 @@ def _score(text):
 
 
 def _second(text):
-    second = int(text)
-    if not 0 <= second <= LAST_SECOND:
-        raise ValueError(f"second {text} is not one of 0..{LAST_SECOND}")
+    second, (least, most) = int(text), BOUNDS["second"]
+    if not least <= second <= most:
+        raise ValueError(f"second {text} is not one of {least}..{most}")
     return second
 
 
 def _checked_corners(texts, with_extent):
     """Return the coordinate texts, interned: millions of them have about a thousand different values."""
-    corners = tuple(map(float, texts))
-    if not all(-1 <= corner <= 2 for corner in corners):  # a detector's may lie a little outside
+    corners, (least, most) = tuple(map(float, texts)), BOUNDS["x1"]
+    if not all(least <= corner <= most for corner in corners):
         raise ValueError(f"a coordinate of {', '.join(texts)} is no fraction of the frame")
     if with_extent and not has_extent(corners):
         raise ValueError("a box without extent, expected x1 < x2 and y1 < y2")

@@ -74,7 +74,7 @@ class FrameArchive:
     def read(self, video, i: int) -> bytes:
         """Return the JPEG of the video's frame ``i``, counted from 0; raise InputError if it cannot be read."""
         entry = self._entry(video)
-        where = f"{entry.archive}: frame {i} of video {video}"
+        where = self.name(video, i)
         if not 0 <= i < entry.frames:
             raise InputError(f"{where} asked for, but {self.path} lists {entry.frames} frames")
         try:

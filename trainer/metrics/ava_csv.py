@@ -61,7 +61,7 @@ class Detections(ActionBoxes):
 _COLUMNS = {"video": str, "second": int, "x1": float, "y1": float, "x2": float, "y2": float, "action": int}
 _DTYPES = {str: "category", int: np.int32, float: np.float64}
 # Bounds: a second of a day, a class (-1: none), a box that reaches out of the frame, but is not in pixels.
-_BOUNDS = {"second": (0, 99_999), "action": (-1, 80)} | dict.fromkeys(("x1", "y1", "x2", "y2"), (-1, 2))
+BOUNDS = {"second": (0, 99_999), "action": (-1, 80)} | dict.fromkeys(("x1", "y1", "x2", "y2"), (-1, 2))
 VALIDATION_SECONDS = 4  # seconds divisible by this are evaluated during training, as in the published experiment
 _FIELD = re.compile(r"""\b(name|id|label_id)\s*:\s*(?:"([^"]*)"|'([^']*)'|([^\s"'}]+))""")  # of a label map
 
@@ -233,8 +233,8 @@ def _read_csv(path, columns, optional=None, with_extent=False):
 def _is_fine(table, with_extent):
     """Return whether all numbers are finite and in range and, if ``with_extent``, all boxes have a size."""
     fine = np.isfinite(table.select_dtypes("float")).all(axis=None)
-    for name in table.columns.intersection(list(_BOUNDS)):
-        fine &= table[name].between(*_BOUNDS[name]).all()
+    for name in table.columns.intersection(list(BOUNDS)):
+        fine &= table[name].between(*BOUNDS[name]).all()
     fine &= all(map(_is_name, table["video"].cat.categories))
     if with_extent:
         fine &= ((table["x1"] < table["x2"]) & (table["y1"] < table["y2"])).all()
@@ -261,13 +261,13 @@ def _problem(row, columns, fewest, with_extent):
         return f"{len(row)} columns, not {wanted} ({', '.join(columns)})"
     for (name, kind), text in zip(columns.items(), row, strict=False):
         try:
-            least, most = _BOUNDS.get(name, (-math.inf, math.inf))
+            least, most = BOUNDS.get(name, (-math.inf, math.inf))
             fine = _is_name(text) if kind is str else math.isfinite(kind(text)) and least <= kind(text) <= most
         except (ValueError, OverflowError):
             fine = False
         if not fine:
             number = "an integer" if kind is int else "a number"
-            limits = f" from {least} to {most}" * (name in _BOUNDS)
+            limits = f" from {least} to {most}" * (name in BOUNDS)
             return f"{name} is {quoted(text)}, not {'a name without spaces' if kind is str else number + limits}"
     if with_extent and not has_extent(map(float, row[2:6])):
         return f"a box without extent, {', '.join(row[2:6])}; expected x1 < x2 and y1 < y2"
