@@ -1,6 +1,5 @@
 """Resume checkpoints: a run that was interrupted at any moment resumes from its last complete one."""
 
-import fcntl
 import io
 import logging
 import os
@@ -17,9 +16,10 @@ import torch
 from trainer.config import training_fingerprint
 from trainer.distributed.lifetime import STOP_SIGNALS, Stopped, end_stopped, handle_signals
 from trainer.fingerprints import code_fingerprint, run_fingerprint
+from trainer.run_files import DamagedFile, explain_damaged_pickle
 from trainer.utils.errors import InputError, is_out_of_memory
 from trainer.utils.files import atomic_write
-from trainer.utils.locks import log_while_waiting
+from trainer.utils.locks import log_while_waiting, try_lock
 from trainer.utils.text import shortened
 
 log = logging.getLogger("trainer")
@@ -123,14 +123,11 @@ def exclusive_run(folder):
 
 def _try_lock(lock, folder):
     try:
-        fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
+        return try_lock(lock)
     except OSError as error:
         raise InputError(
             f"{folder}: its file system supports no POSIX locks ({error.strerror}); write results to another one"
         ) from error
-    return True
 
 
 def save(path, run, model, state: TrainingState, optimizer=None):
@@ -204,12 +201,11 @@ def _read(path):
         if not file.exists():
             continue
         try:
-            saved = torch.load(file, map_location="cpu", weights_only=True)
-            return saved, _state_of(saved)
-        except Exception as error:  # a damaged pickle can raise anything
-            if is_out_of_memory(error):
-                raise
-            log.info("%s: damaged (%s)", file, type(error).__name__)
+            with explain_damaged_pickle(file):
+                saved = torch.load(file, map_location="cpu", weights_only=True)
+                return saved, _state_of(saved)
+        except DamagedFile as error:
+            log.info("%s: %s", file, error.problem)
             damaged.append(str(file))
     if damaged:
         raise InputError(f"{' and '.join(damaged)}: damaged; delete the file to train from the start")

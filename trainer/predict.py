@@ -15,8 +15,8 @@ from trainer.config import result_fingerprint, training_fingerprint
 from trainer.data.loaders import normalize_clips, read_on_device
 from trainer.distributed.lifetime import heartbeat
 from trainer.models.network import autocast, build_model
-from trainer.run_files import DamagedFile
-from trainer.utils.errors import InputError, is_out_of_memory
+from trainer.run_files import explain_damaged_pickle
+from trainer.utils.errors import InputError
 from trainer.utils.files import atomic_write
 
 log = logging.getLogger("trainer")
@@ -29,12 +29,8 @@ def predict(run, folder, group):
     weights = folder / "model.pth"
     if not weights.is_file():
         raise InputError(f"{weights}: no such file; run python -m trainer.train --config {folder}/config.yaml first")
-    try:
+    with explain_damaged_pickle(weights):
         saved = torch.load(weights, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged pickle can raise anything
-        if is_out_of_memory(error):
-            raise
-        raise DamagedFile(weights, f"damaged ({type(error).__name__})") from error
     if not isinstance(saved, dict) or saved.get("fingerprint") != training_fingerprint(run):
         raise InputError(f"{weights}: trained with other settings than config.yaml beside it; delete it to train again")
     model = build_model(run)

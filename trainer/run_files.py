@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from trainer.utils.errors import InputError
+from trainer.utils.errors import InputError, is_out_of_memory
 from trainer.utils.files import check_last_line
 from trainer.utils.text import quoted
 from trainer.utils.text_files import CONTROL
@@ -36,7 +36,7 @@ class DamagedFile(InputError):
     """A file that is not as it was written: truncated, empty, of another encoding, or a folder."""
 
     def __init__(self, path, problem, advice=None):
-        self.path = Path(path)
+        self.path, self.problem = Path(path), problem
         super().__init__(f"{path}: {problem}; {advice or ADVICE.get(self.path.name, 'delete it to make it again')}")
 
 
@@ -49,6 +49,17 @@ def explain_damage(path, advice=None):
         reason = error.strerror if isinstance(error, OSError) else None
         reason = " ".join(str(reason or error).split()) or type(error).__name__
         raise DamagedFile(path, f"damaged ({reason[:200]})", advice) from error
+
+
+@contextmanager
+def explain_damaged_pickle(path):
+    """Raise DamagedFile if the block cannot read ``path``, a file of torch.save."""
+    try:
+        yield
+    except Exception as error:  # a damaged pickle can raise anything
+        if is_out_of_memory(error):
+            raise
+        raise DamagedFile(path, f"damaged ({type(error).__name__})") from error
 
 
 def read_json(path, **kinds) -> dict:

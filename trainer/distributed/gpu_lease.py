@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from trainer.utils.errors import InputError
-from trainer.utils.locks import log_while_waiting, open_lock
+from trainer.utils.locks import log_while_waiting, open_lock, try_lock
 from trainer.utils.text import quoted
 
 log = logging.getLogger(__name__)
@@ -147,12 +147,10 @@ def _try_lock(path):
     """Lock the file and return its descriptor, or None if another process holds the lock."""
     with _explain_no_lock(path):
         lock = open_lock(path)
-        try:
-            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(lock)
-            return None
-        return lock
+        if try_lock(lock):
+            return lock
+        os.close(lock)
+        return None
 
 
 @contextmanager

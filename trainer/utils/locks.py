@@ -4,6 +4,7 @@ A lock belongs to one process: neither forked data loaders nor programs that the
 """
 
 import errno
+import fcntl
 import logging
 import os
 import threading
@@ -30,6 +31,15 @@ def open_lock(path) -> int:
                         raise FileNotFoundError(errno.ENOENT, "a link to a missing file", str(path)) from None
     finally:
         os.umask(mask)
+
+
+def try_lock(lock: int) -> bool:
+    """Lock an open file for this process alone; return whether no other process has it locked."""
+    try:
+        fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 @contextmanager
