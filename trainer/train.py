@@ -44,6 +44,7 @@ LOG_SECONDS = 15  # between progress lines
 def fit(run, folder, group):
     """Train ``run`` to its end and write its results into ``folder``, in which no other process may train."""
     check_pinned_code(run.dataset)
+    torch.backends.cudnn.benchmark = True  # training clips have one size: cuDNN finds its fastest kernels once
     with checkpointing.exclusive_run(folder) if group.is_main else nullcontext() as check_held:
         group.gather(None)  # no rank reads the checkpoint while the process before this one may still write it
         _fit(run, folder, group, check_held)
@@ -51,7 +52,6 @@ def fit(run, folder, group):
 
 def _fit(run, folder, group, check_held):
     torch.manual_seed(run.seed)
-    torch.backends.cudnn.benchmark = True  # training clips have one size: cuDNN finds its fastest kernels once
     model = build_model(run)
     if run.model.checkpoint:  # before any data is read: a wrong checkpoint fails in seconds
         log.info("%s", load_backbone(model.backbone, run.model.checkpoint, run.model.layout))
@@ -67,7 +67,6 @@ def _fit(run, folder, group, check_held):
     losses = PendingLosses(loader, state)
     backbone = capture(model, run, group.device) if unfinished and capture_pays(run) else None
     parallel = parallelize(MicroBatchLoss(model, run, backbone).to(group.device), group)
-
     began = time.monotonic()
 
     def note_hours():
@@ -82,7 +81,11 @@ def _fit(run, folder, group, check_held):
     preemption = PreemptionHandler(run.machine.checkpoint_minutes, losses.read, save, group.is_main)
     while state.epoch < run.training.epochs:
         train_one_epoch(parallel, optimizer, loader, run, group, losses, preemption)
-        state.finish_epoch(epoch_row(model, loader, run, group, state, save))
+        row = epoch_row(run, state, loader.batch_sampler.iterations)
+        if row["epoch"] % run.training.evaluate_every == 0 or row["epoch"] == run.training.epochs:
+            save()  # a job that is ended during validation resumes after the epoch
+            row["mAP"] = validate(model, loader, run, group, state)
+        state.finish_epoch(row)
         if group.is_main:
             check_held()
             write_history(folder, state.history)
@@ -116,32 +119,28 @@ def train_one_epoch(model, optimizer, loader, run, group, losses: PendingLosses,
         preemption.checkpoint_if_due()
 
 
-def epoch_row(model, loader, run, group, state, save):
-    """Save and validate where the recipe says so; return the epoch's row of history.csv."""
-    training, epoch = run.training, state.epoch + 1
-    iterations = loader.batch_sampler.iterations
-    row = {
+def epoch_row(run, state, iterations) -> dict:
+    """Return the row of history.csv of the epoch that ends, of so many iterations; its mAP is not measured yet."""
+    epoch = state.epoch + 1
+    return {
         "epoch": epoch,
         "step": epoch * iterations,
-        "lr": learning_rate(training, epoch - 1 / iterations, iterations),
+        "lr": learning_rate(run.training, epoch - 1 / iterations, iterations),
         "loss": state.loss / iterations,
-        "clips_per_second": iterations * training.batch_size / state.seconds,
+        "clips_per_second": iterations * run.training.batch_size / state.seconds,
         "mAP": None,
     }
-    if epoch % training.evaluate_every == 0 or epoch == training.epochs:
-        save()  # a job that is ended during validation resumes after the epoch
-        row["mAP"] = validate(model, loader, run, group, state)
-        log.info("epoch %d/%d  validation mAP %.4f", epoch, training.epochs, row["mAP"])
-    return row
 
 
 def validate(model, loader, run, group, state) -> float:
-    """Return the mAP of the validation clips."""
+    """Return the mAP of the validation clips, and log it."""
     if run.training.precise_bn_batches:
         update_precise_bn(model, loader, run, group, state)
     group.broadcast(model.buffers())
     predictions = datasets.task(run.dataset).predict_validation(model, run, group)
-    return float(datasets.DATASETS[run.dataset].metric.score_validation(run.data, predictions))
+    score = float(datasets.DATASETS[run.dataset].metric.score_validation(run.data, predictions))
+    log.info("epoch %d/%d  validation mAP %.4f", state.epoch + 1, run.training.epochs, score)
+    return score
 
 
 def update_precise_bn(model, loader, run, group, state):

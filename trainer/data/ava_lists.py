@@ -170,6 +170,10 @@ class KeyFrames:
     def __len__(self):
         return len(self.seconds)
 
+    def boxes_of(self, key_frame) -> slice:
+        """Return the rows of a keyframe's boxes."""
+        return slice(self.first[key_frame], self.first[key_frame + 1])
+
 
 def read_list(path, every=1, min_score=0.0, detections=True):
     """Read the keyframes of a list whose seconds are divisible by ``every``; raise InputError if it is damaged.

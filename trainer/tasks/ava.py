@@ -41,11 +41,10 @@ class AvaClips(Dataset):
         return self.clip.num_frames * self.clip.test_side * 2 * self.clip.test_side * 3
 
     def __getitem__(self, row) -> Sample:
-        return self._sample(row, self.crop_of, self._extended)
-
-    def _extended(self, pixels, regions):
-        extension = self.boxes.extension
-        return extended(regions, pixels.shape[1:3], extension) if extension else regions
+        pixels, regions = self._read(row, self.crop_of)
+        if self.boxes.extension:
+            regions = extended(regions, pixels.shape[1:3], self.boxes.extension)
+        return self._sample(row, pixels, regions)
 
     def sizes(self):
         """Return (height, width) of each item's frames, from the header of its video's first frame."""
@@ -55,20 +54,20 @@ class AvaClips(Dataset):
         }
         return [header[video] for video in videos]
 
-    def _sample(self, row, crop_of, change):
-        """Read an item; ``change(pixels, regions)`` may change its pixels in place, and returns its regions."""
-        table = self.key_frames
-        video = str(table.videos[row])
-        mine = slice(table.first[row], table.first[row + 1])
+    def _read(self, row, crop_of):
+        """Return an item's pixels (T, H, W, 3) uint8 RGB, and its boxes (n, 4) in pixels of the clip."""
+        table, clip, video = self.key_frames, self.clip, str(self.key_frames.videos[row])
         available = self.frames.count(video)
-        clip = self.clip
         indices = indices_around(table.centers[row], clip.num_frames, clip.stride, available, clip.lead)
         pixels, crop = read_clip(self.frames, video, indices, crop_of)
-        regions = change(pixels, regions_in_crop(table.boxes[mine], crop, self.boxes.convention))
+        return pixels, regions_in_crop(table.boxes[table.boxes_of(row)], crop, self.boxes.convention)
+
+    def _sample(self, row, pixels, regions):
+        table, mine = self.key_frames, self.key_frames.boxes_of(row)
         return Sample(
             clip=torch.from_numpy(pixels),
             targets=torch.from_numpy(table.targets[mine].astype(np.float32)),
-            name=f"{video} second {table.seconds[row]}",
+            name=f"{table.videos[row]} second {table.seconds[row]}",
             row=row,
             boxes=torch.from_numpy(regions.astype(np.float32)),
             origins=torch.from_numpy(table.boxes[mine].astype(np.float32)),
@@ -84,19 +83,13 @@ class AvaTrainingClips(AvaClips):
 
     def __getitem__(self, item) -> Sample:
         epoch, row = item
-        rng = np.random.default_rng([self.seed, epoch, row])
-        clip = self.clip
-        return self._sample(
-            row,
-            lambda *size: random_crop(rng, *size, clip.short_side_range, clip.crop),
-            partial(self._jittered, rng),
-        )
-
-    def _jittered(self, rng, pixels, regions):
-        if self.clip.hsv_jitter:
-            hsv_jitter(rng, pixels, self.clip.hsv_jitter)
-        amounts = self.boxes.jitter
-        return jittered(regions, pixels.shape[1:3], amounts, rng.random((4, len(regions)))) if amounts else regions
+        rng, clip = np.random.default_rng([self.seed, epoch, row]), self.clip
+        pixels, regions = self._read(row, lambda *size: random_crop(rng, *size, clip.short_side_range, clip.crop))
+        if clip.hsv_jitter:
+            hsv_jitter(rng, pixels, clip.hsv_jitter)  # in place
+        if self.boxes.jitter:
+            regions = jittered(regions, pixels.shape[1:3], self.boxes.jitter, rng.random((4, len(regions))))
+        return self._sample(row, pixels, regions)
 
 
 def training_set(run):
