@@ -13,7 +13,6 @@ from trainer import datasets
 from trainer.checkpointing import restore
 from trainer.config import result_fingerprint, training_fingerprint
 from trainer.data.loaders import normalize_clips, read_on_device
-from trainer.distributed.lifetime import heartbeat
 from trainer.models.network import autocast, build_model
 from trainer.run_files import explain_damaged_pickle
 from trainer.utils.errors import InputError
@@ -53,7 +52,6 @@ def run_inference(loader, score, model, group):
     with torch.inference_mode():
         for number, batch in enumerate(read_on_device(loader, group.device), start=1):
             parts.append(score(batch))
-            heartbeat()
             if group.is_main and time.monotonic() - logged > LOG_SECONDS:
                 logged = time.monotonic()
                 log.info("predicted batch %d/%d", number, len(loader))

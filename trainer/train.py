@@ -24,7 +24,6 @@ from trainer.checkpointing import PreemptionHandler
 from trainer.cli import add_config, add_gpus, command_parser, launch, read_run
 from trainer.config import training_fingerprint
 from trainer.data.loaders import normalize_clips, read_on_device, training_loader
-from trainer.distributed.lifetime import heartbeat
 from trainer.fingerprints import check_pinned_code, pin_code, run_fingerprint
 from trainer.models.backbones import BACKBONES
 from trainer.models.checkpoints import load_backbone
@@ -109,7 +108,6 @@ def train_one_epoch(model, optimizer, loader, run, group, losses: PendingLosses,
         set_learning_rate(optimizer, lr)
         losses.add(train_step(model, optimizer, batches, run, group, state), lr)
         state.iteration += 1
-        heartbeat()
         due = state.iteration == iterations or (group.is_main and time.monotonic() - logged > LOG_SECONDS)
         losses.read(wait=due)
         state.seconds = time.monotonic() - started
@@ -154,7 +152,7 @@ def update_precise_bn(model, loader, run, group, state):
     model.train()
     kept = [(norm, norm.running_mean, norm.running_var) for norm in get_bn_modules(model.backbone)]
     with autocast(group.device, run.training.precision):
-        update_bn_stats(model.backbone, (heartbeat() or clips for clips in inputs), count)
+        update_bn_stats(model.backbone, inputs, count)
     for norm, mean, var in kept:  # fvcore puts new tensors in their places, and CUDA graphs write into the old ones
         norm.running_mean, norm.running_var = mean.copy_(norm.running_mean), var.copy_(norm.running_var)
 

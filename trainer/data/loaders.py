@@ -11,7 +11,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, default_collate, get_worker_info
 
 from trainer.data.transforms import INT16_STEPS
-from trainer.distributed.lifetime import start_worker
+from trainer.distributed.lifetime import heartbeat, start_worker
 from trainer.utils.errors import InputError
 
 # The value of white by the type of pixels.
@@ -197,7 +197,7 @@ def _loader(dataset, machine, items, prefetch=2, **kind):
 
 
 def read_batches(loader) -> Iterator:
-    """Yield what ``loader`` yields; an InputError of a worker is raised with its own words."""
+    """Yield what ``loader`` yields, each a heartbeat for the watchdog; an InputError of a worker keeps its words."""
     batches = iter(loader)
     while True:
         try:
@@ -207,6 +207,7 @@ def read_batches(loader) -> Iterator:
             raise InputError(words.removeprefix("trainer.utils.errors.InputError: ")) from None
         if batch is None:
             return
+        heartbeat()
         yield batch
 
 

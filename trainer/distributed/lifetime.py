@@ -200,7 +200,7 @@ def start_watchdog(minutes):
 
 
 def heartbeat():
-    """Tell the watchdog that the run goes on. To be called after every step and batch."""
+    """Tell the watchdog that the run goes on; called for every batch that a training or prediction reads."""
     _Heartbeat.last = time.monotonic()
 
 

@@ -162,6 +162,17 @@ def test_only_workers_share_memory(workers):
     assert [shared.item() for shared in loader] == [workers > 0]
 
 
+def test_each_batch_of_training_and_prediction_is_a_heartbeat(training_clips, monkeypatch):
+    """A step or batch that hangs asks for no next one, so the watchdog ends the run, see `start_watchdog`."""
+    beats = []
+    monkeypatch.setattr(loaders, "heartbeat", lambda: beats.append(1))
+    batches = loaders.read_on_device(loaders.training_loader(training_clips, run_settings()), torch.device("cpu"))
+    assert not beats
+    next(batches)
+    assert len(beats) == 1
+    assert len(list(batches)) + 1 == len(beats)
+
+
 def test_clips_are_normalized():
     clips = torch.tensor([0, 51, 255], dtype=torch.uint8).reshape(1, 3, 1, 1, 1)
     rgb = loaders.normalize_clips(clips, Normalization("rgb", 0.45, 0.225))
