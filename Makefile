@@ -40,7 +40,7 @@ lint: .venv/done ## check style: ruff, snakefmt, snakemake --lint
 
 # Large pages: the arrays of the published training steps are gigabytes, whose page faults took a third of their time.
 test: lint demo ## run the demo, then all tests
-	THP_MEM_ALLOC_ENABLE=1 pytest -n 3 --dist loadgroup --no-loadscope-reorder
+	THP_MEM_ALLOC_ENABLE=1 pytest -n 4 --dist loadgroup --no-loadscope-reorder
 
 # `make -o .venv/done gpu` uses the environment as it is, on a machine without network. Speed is measured even if a check
 # fails.

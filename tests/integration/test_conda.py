@@ -9,6 +9,7 @@ import os
 import re
 import subprocess
 import sys
+import sysconfig
 import tomllib
 from importlib.metadata import packages_distributions
 from pathlib import Path
@@ -121,7 +122,8 @@ case "$*" in
         done
         {uv} venv --quiet --python {python} "$prefix"
         sed -n 's/^      - //p' "$file" >"$prefix/packages.txt"
-        {uv} pip install --quiet --python "$prefix" --constraint {locked} --requirement "$prefix/packages.txt"
+        {uv} pip install --quiet --dry-run --python "$prefix" --constraint {locked} --requirement "$prefix/packages.txt"
+        echo {site} >"$(echo "$prefix"/lib/python*/site-packages)/installed.pth"
         ;;
     *) echo "conda $*: not known to this stand-in" >&2; exit 1 ;;
 esac
@@ -139,7 +141,11 @@ def conda(tmp_path):
     )
     (base / "locked.txt").write_text(locked.stdout)
     program = base / "bin/conda"
-    program.write_text(CONDA.format(base=base, uv=UV, python=sys.executable, locked=base / "locked.txt"))
+    program.write_text(
+        CONDA.format(
+            base=base, uv=UV, site=sysconfig.get_path("purelib"), python=sys.executable, locked=base / "locked.txt"
+        )
+    )
     program.chmod(0o755)
     return os.environ | {"PATH": f"{base}/bin{os.pathsep}{os.environ['PATH']}"}
 

@@ -26,7 +26,7 @@ EPOCHS = 100  # of one step each
 TRIED = {  # by number of ranks
     1: "out_of_memory worker_killed worker_stopped results_read_only lock_deleted main_killed SIGINT"
     " SIGTERM_while_waiting",
-    2: "exception rank_1_killed main_killed SIGTERM_to_all stall",
+    2: "rank_1_killed main_killed SIGTERM_to_all stall",
 }
 
 # --- Runs ------------------------------------------------------------------------------------------------------------

@@ -18,16 +18,25 @@ while not Path("go").exists():
 """
 
 
+SNAKEFILE = f"""
+include: "{ROOT}/workflow/Snakefile"
+
+rule quick:
+    output: "quick/{{i}}"
+    shell: "touch {{output}}"
+"""
+
+
 @pytest.mark.long
 def test_finished_jobs_leave_no_threads(tmp_path):
-    folder, runs = write_run(tmp_path, WAIT + TRAINER), 20
-    command = [SNAKEMAKE, "-s", ROOT / "workflow/Snakefile", "--resources", "gpu=2", "--cores", "4", "--nolock"]
-    settings = ["--configfile", "settings.yaml"]
-    configs, models = ([f"{RUNS}{run}/{name}" for run in range(runs)] for name in ("config.yaml", "model.pth"))
-    subprocess.run([*command, *configs[:2], *settings], cwd=folder, check=True)
-    process = subprocess.Popen([*command, *configs, *models[:2], *settings], cwd=folder)  # a training runs, one waits
+    folder, runs = write_run(tmp_path, WAIT + TRAINER), 60
+    (folder / "Snakefile").write_text(SNAKEFILE)
+    command = [SNAKEMAKE, "--resources", "gpu=2", "--cores", "4", "--nolock", "--configfile", "settings.yaml", "--"]
+    models, quick = [f"{RUNS}{run}/model.pth" for run in range(2)], [f"quick/{i}" for i in range(runs)]
+    subprocess.run([*command, *(f"{RUNS}{run}/config.yaml" for run in range(2))], cwd=folder, check=True)
+    process = subprocess.Popen([*command, *quick, *models], cwd=folder)  # a training runs, one waits
     try:
-        wait_until(lambda: process.poll() is not None or all((folder / config).exists() for config in configs))
+        wait_until(lambda: process.poll() is not None or all((folder / name).exists() for name in quick))
         threads = len([*Path(f"/proc/{process.pid}/task").iterdir()])
     finally:
         (folder / "go").touch()

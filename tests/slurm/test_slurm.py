@@ -83,6 +83,7 @@ def jobs_of(folder):
     return [job for job, place in (line.split() for line in listed) if place == str(folder)]
 
 
+@pytest.mark.xdist_group("slurm")
 def test_films_are_prepared_in_a_job_each(tmp_path):
     with workflow(tmp_path, "results/demo/lists/ava_frames.csv", without=MISSING) as (folder, running):
         out = finish(folder, running)

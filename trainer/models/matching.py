@@ -8,6 +8,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor
+from torch.utils.weak import WeakIdKeyDictionary
 
 from trainer.models.backbones import BACKBONES, build_backbone
 from trainer.models.layouts import LAYOUTS, SCHEMES, WRAPPERS, Layout
@@ -31,6 +32,7 @@ COPIED_ENTRIES = {"model_ema": "model", "encoder": "target_encoder"}
 POSITIONS = "pos_embed"  # of transformers: VideoMAE's files do not hold it
 
 MOST_PLACES = 20  # compared with a backbone in one entry, those with most of its names: bounds the time of any file
+_FINITE = WeakIdKeyDictionary()  # answers of `_is_finite`
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)  # smaller ones need scales, which are not read
 
 
@@ -193,7 +195,14 @@ def _wrong_values(tensor, expected):
         return None
     if tensor.dtype not in FLOATS:
         return f"holds {tensor.dtype}, expected {expected}"
-    return None if tensor.isfinite().all() else "holds NaN or infinity"
+    return None if _is_finite(tensor) else "holds NaN or infinity"
+
+
+def _is_finite(tensor):
+    """Return whether all values are finite; a tensor that is matched with several backbones is read once."""
+    if tensor not in _FINITE:
+        _FINITE[tensor] = bool(tensor.isfinite().all())
+    return _FINITE[tensor]
 
 
 def group_keys(keys, used) -> dict[str, list[str]]:

@@ -51,9 +51,9 @@ def test_an_interval_lies_about_its_estimate():
 @pytest.mark.long
 @pytest.mark.parametrize("simulation", [AVA, CHARADES], ids=lambda simulation: simulation.title)
 def test_intervals_of_95_percent_cover_in_93_to_97_percent_of_test_sets(simulation):
-    points, values = map(over_classes, simulate(simulation, sets=250, resamples=400))
+    points, values = map(over_classes, simulate(simulation, sets=100, resamples=400))
     assert 0.93 <= coverage(points, interval(points, values)) <= 0.97
-    assert false_alarms(points, values) <= 0.08
+    assert false_alarms(points, values) <= 0.1
 
 
 def test_several_runs_widen_the_interval():
