@@ -261,8 +261,8 @@ def check_frozen(tuning: Tuning, training: Training):
             raise ValueError(f"{name}: expected 0, as the backbone is frozen, got {value}")
 
 
-def check_for_dataset(dataset: str, run, protocol: str):
-    """Raise ValueError if a recipe or run, whose mAP is counted by ``protocol``, has what its dataset cannot use."""
+def check_for_dataset(dataset: str, run, protocol: str, key="protocol"):
+    """Raise ValueError if a recipe or run has what its dataset cannot use; ``key`` is that of ``protocol``."""
     if DATASETS[dataset].has_boxes:
         return
     if run.clip.test_side < run.clip.crop:
@@ -271,7 +271,7 @@ def check_for_dataset(dataset: str, run, protocol: str):
             f"size, got {run.clip.test_side}"
         )
     given = {"clip: lead": run.clip.lead, "clip: hsv_jitter": run.clip.hsv_jitter, "boxes": run.boxes != Boxes()}
-    given["protocol"] = protocol != "published"
+    given[key] = protocol != "published"
     if wrong := [name for name, value in given.items() if value]:
         raise ValueError(f"{wrong[0]}: expected none, as {DATASETS[dataset].title} has no key seconds and boxes")
 
@@ -325,7 +325,7 @@ class Run:
         check_frozen(self.model, self.training)
         if self.dataset not in DATASETS:
             raise ValueError(f"dataset: expected one of {', '.join(DATASETS)}, got {self.dataset!r}")
-        check_for_dataset(self.dataset, self, self.data.protocol)
+        check_for_dataset(self.dataset, self, self.data.protocol, key="data: protocol")
         for role in DATASETS[self.dataset].score_files:
             if getattr(self.data, role) is None:
                 raise ValueError(f"data: {role}: expected a path, as {self.dataset} is scored by it, got nothing")

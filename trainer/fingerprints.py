@@ -54,9 +54,10 @@ def weight_code(dataset: str, folder=Path(__file__).parent) -> list[str]:
     files = list(roots)
     for name in files:  # it grows
         for module in _imports(_parse(folder / name)):
-            file = module.removeprefix("trainer.").replace(".", "/") + ".py"
-            if file.startswith(FOLLOWED) and file not in (*files, *NOT_FOLLOWED) and (folder / file).is_file():
-                files.append(file)
+            path = module.removeprefix("trainer.").replace(".", "/")
+            for file in (f"{path}.py", f"{path}/__init__.py"):
+                if path.startswith(FOLLOWED) and file not in (*files, *NOT_FOLLOWED) and (folder / file).is_file():
+                    files.append(file)
     return [*roots, *sorted(files[len(roots) :]), GROUP_CODE]
 
 
@@ -65,9 +66,11 @@ def _parse(path):
 
 
 def _imports(tree):
-    """Yield the dotted names that come after "from": modules, and the names that are imported from them."""
+    """Yield the dotted names of all that is imported: modules, and names of modules."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
             yield from (f"{node.module}", *(f"{node.module}.{alias.name}" for alias in node.names))
 
 

@@ -63,7 +63,7 @@ def test_files_of_the_score_are_required():
 
 def test_the_protocol_of_another_dataset_is_refused():
     data = RUN["data"] | {"protocol": "alphaction"}
-    message = "^run.yaml: protocol: expected none, as Charades has no key seconds and boxes$"
+    message = "^run.yaml: data: protocol: expected none, as Charades has no key seconds and boxes$"
     with pytest.raises(InputError, match=message):
         read(config.Run, RUN | {"data": data}, "run.yaml")
 

@@ -91,19 +91,23 @@ def test_the_code_fingerprint_is_that_of_a_dataset(code):
 
 
 @pytest.mark.parametrize(
-    ("name", "line"),
+    ("name", "line", "file"),
     [
-        ("models/backbones.py", "    from trainer.models.slow_r50 import Slow"),  # in the function that builds it
-        ("tasks/ava.py", "    from trainer.models import slow_r50"),
+        # in the function that builds it
+        ("models/backbones.py", "    from trainer.models.slow_r50 import Slow", "slow_r50.py"),
+        ("models/backbones.py", "    import trainer.models.slow_r50", "slow_r50.py"),
+        ("models/backbones.py", "    from trainer.models.slow_r50 import Slow", "slow_r50/__init__.py"),
+        ("tasks/ava.py", "    from trainer.models import slow_r50", "slow_r50.py"),
     ],
 )
-def test_imported_modules_are_in_the_code_fingerprint(code, tmp_path, name, line):
+def test_imported_modules_are_in_the_code_fingerprint(code, tmp_path, name, line, file):
     importing = tmp_path / "trainer" / name
     importing.write_text(f"{importing.read_text()}\n\ndef build():\n{line}\n")
-    module = tmp_path / "trainer/models/slow_r50.py"
+    module = tmp_path / "trainer/models" / file
+    module.parent.mkdir(exist_ok=True)
     module.write_text("width = 64\n")
     before = code("optim.py", "", "")
-    assert code("models/slow_r50.py", "64", "32") != before == code("models/slow_r50.py", "64", "64  # of 256")
+    assert code(f"models/{file}", "64", "32") != before == code(f"models/{file}", "64", "64  # of 256")
 
 
 def test_new_files_and_other_modules_are_not_in_the_code_fingerprint(code, tmp_path):

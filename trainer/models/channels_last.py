@@ -18,8 +18,9 @@ def choose_layout(backbone: nn.Module, clip: Clip, precision: str):
     """Have ``backbone`` compute over channels-last memory, small clips in float32 or TF32 over channels-first memory.
 
     Over channels-last memory, convolutions over space or time alone, and BatchNorm, are 2D ones. In bfloat16 all clips
-    are computed so: of 3D convolutions, cuDNN 9.8 to 9.14 has none over channels-first memory that PyTorch uses
-    (pytorch/pytorch issues 163539, 166122), and on a CPU PyTorch 2.15's gradients of those over two frames are wrong.
+    are computed so: PyTorch uses no 3D convolution of cuDNN 9.8 to 9.14 over channels-first memory (pytorch/pytorch
+    issues 163539, 166122). On a CPU, PyTorch 2.15's bfloat16 gradients of 3D convolutions over two frames are wrong in
+    either memory, those of 2D ones right.
     """
     layout = torch.contiguous_format
     if precision == "bfloat16" or clip.num_frames * clip.crop**2 >= LARGE_CLIP:

@@ -54,7 +54,8 @@ def report(
         ],
         figures=[{**figure, "svg": inline_svg(path)} for path, figure in figures.items()],
         costs=step_costs(benchmarks, jobs, partial).to_dict("records"),
-        changed_settings=changed_settings(config, published, method_rows),
+        # `methods` may name a recipe or all
+        changed_settings=changed_settings(config | {"methods": list(method_rows)}, published, method_rows),
         failures=list(map(find_failures, finished)),
         examples=list(map(best_run_examples, finished)),
         note=config["note"],

@@ -1,6 +1,7 @@
 """Layouts of memory: results and parameters are the same, and channels-last memory is kept from clips to features."""
 
 from copy import deepcopy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -119,6 +120,13 @@ def test_grouped_convolutions_compute_the_same(kernel, padding):
     clips = torch.randn(2, 4, 5, 6, 7).double()
     for one, other in zip(results(first, clips), results(last, clips), strict=True):
         torch.testing.assert_close(other, one, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize(("precision", "flat"), [("float32", False), ("bfloat16", True)])
+def test_small_clips_of_a_run_are_flat_in_bfloat16(precision, flat):
+    run = run_of("charades")
+    small = replace(run, clip=SMALL, training=replace(run.training, precision=precision))
+    assert any(isinstance(module, FlatConv3d) for module in build_model(small).modules()) == flat
 
 
 def test_small_clips_are_computed_channels_first():

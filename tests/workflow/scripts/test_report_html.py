@@ -129,7 +129,7 @@ def test_the_page_holds_everything(tmp_path):
         assert said in words, said
     assert "pending" not in words
     assert 'role="note">Runs that nobody trained &lt;yet&gt;.</p>' in text
-    assert "Settings that differ from the published recipe : 2." in words
+    assert "Settings that differ from the published recipe : 3." in words
     assert '<span class="best ">40.0 [' in text
     assert '<span class=" best-self-supervised">25.0 [' in text
 
