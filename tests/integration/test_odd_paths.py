@@ -14,7 +14,14 @@ from tests.helpers.plan import elsewhere, plan
 ODD = 'it\'s "odd" $(touch x) `touch x`;&| é %s'
 RESULTS, DATA = f"-r {{}} {ODD}", f"-d {{}} {ODD}"
 CHECKPOINT = "-x{}'\"$(touch$IFS'x')é%s.pth"  # without a space, as that would tell a path from an option
-ONE_EPOCH = {"epochs": 1, "warmup_epochs": 0, "precise_bn_batches": 0, "evaluate_every": 1}
+ONE_EPOCH = {
+    "epochs": 1,
+    "lr_milestones": [0],
+    "lr_factors": [1],
+    "warmup_epochs": 0,
+    "precise_bn_batches": 0,
+    "evaluate_every": 1,
+}
 CLIP = {"num_frames": 8, "crop": 16, "short_side_range": [18, 24], "test_clips": 1, "test_crops": 1}
 
 

@@ -48,9 +48,14 @@ def test_finished_jobs_leave_no_threads(tmp_path):
 @pytest.mark.long
 def test_a_limit_of_jobs_that_was_given_is_kept(tmp_path):
     folder = write_run(tmp_path, TRAINER)
-    command = [SNAKEMAKE, "-s", ROOT / "workflow/Snakefile", "--cores", "4", "--max-jobs-per-timespan", "1/1s"]
+    command = [SNAKEMAKE, "-s", ROOT / "workflow/Snakefile", "--cores", "4", "--max-jobs-per-timespan", "1/1h"]
     configs = [f"{RUNS}{run}/config.yaml" for run in range(2)]
-    found = subprocess.run(
-        [*command, *configs, "--configfile", "settings.yaml"], cwd=folder, check=True, capture_output=True, text=True
-    )
-    assert "Job rate limit reached" in found.stderr
+    log = folder / "log"
+    with log.open("w") as stderr:
+        process = subprocess.Popen([*command, *configs, "--configfile", "settings.yaml"], cwd=folder, stderr=stderr)
+    try:
+        wait_until(lambda: "Job rate limit reached" in log.read_text() or process.poll() is not None)
+        assert process.poll() is None, log.read_text()
+    finally:
+        process.kill()
+        process.wait()
