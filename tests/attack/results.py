@@ -34,7 +34,7 @@ from workflow.lib.report.results import class_means, histories
 from workflow.lib.report.step_costs import step_costs
 from workflow.lib.report.tables import damage as damage_of
 from workflow.lib.report.tables import table
-from workflow.scripts.report_html import facts
+from workflow.scripts.report_html import facts, jobs_of_runs
 
 SCORES = ("metrics.json", "per_class.csv")
 
@@ -153,7 +153,12 @@ def read_report(folder):
     if results.pending:  # a run whose metrics are of other settings is not shown
         return PENDING
     epochs = {method: [rows[["epoch", "loss", "mAP"]] for rows in runs] for method, runs in histories(results).items()}
-    return [table(results), class_means(results), epochs, list(facts([results], folder / "records").items())[:5]]
+    return [
+        table(results),
+        class_means(results),
+        epochs,
+        list(facts([results], jobs_of_runs([results]), folder / "records").items())[:5],
+    ]
 
 
 def read_costs(folder):
@@ -166,7 +171,7 @@ def read_partial(folder):
     shown = table(results).set_index("method")
     others = shown.mAP.drop("moco").round(6).tolist()
     assert others == [12.0, 25.0, 40.0], others
-    class_means(results), histories(results), facts([results], folder / "records")
+    class_means(results), histories(results), facts([results], jobs_of_runs([results]), folder / "records")
     status = shown.get("status", {}).get("moco", "finished")
     if status == "pending":
         return PENDING
