@@ -34,7 +34,7 @@ if not (run / "tried").exists():
 
 pytestmark = [
     pytest.mark.slurm,
-    pytest.mark.xdist_group("slurm"),  # one waits for SLURM at a time, and one of test_slurm.py
+    pytest.mark.xdist_group("slurm"),  # one at a time waits for SLURM, beside the long test of test_slurm.py
     pytest.mark.skipif(
         not shutil.which("sinfo") or "fragile" not in slurm("sinfo", "--noheader", "--format=%P"),
         reason="no SLURM of tests/slurm/setup.sh runs here",

@@ -35,7 +35,8 @@ rule list_charades:
         **EXPERIMENT.charades_frames,
         train=EXPERIMENT.annotations["charades"]["train"],
         val=EXPERIMENT.annotations["charades"]["val"],
-        # Of the score: a corrected name changes no list. An input less would plan all trainings again.
+        # The score reads it, and a corrected name changes no list. Without this input, Snakemake would plan all
+        # trainings again.
         label_map=ancient(EXPERIMENT.annotations["charades"]["label_map"]),
     output:
         frames="<lists>/charades_frames.csv",

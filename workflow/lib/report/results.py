@@ -110,7 +110,8 @@ def read_results(dataset, methods, runs, published=None, bootstrap=None, show_in
                     elif not partial and (path := Path(folder, "bootstrap.npz")).exists():
                         of_config = ", or not made with config: bootstrap" if bootstrap else ""
                         raise InputError(f"{path}: of another training{of_config}; delete it to bootstrap again")
-                    rows.append({"folder": folder, **metrics, **run, "method": method})  # by the folder, not as scored
+                    # the folder says which method it is: a renamed one is another
+                    rows.append({"folder": folder, **metrics, **run, "method": method})
             except DamagedFile as error:
                 if not partial:
                     raise
